@@ -1,0 +1,168 @@
+"""Assess: draw images of every prompt, judge each, and keep what was found as an Audit.
+
+A run is a folder: the images and their manifest (:mod:`fairmapping.generate`), ``judgements/<judge>.jsonl`` with one
+line an image, and ``audit.json`` with the settings. Each stage goes on where an interruption left it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime, timezone
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from . import lists
+from .judges import Judge, load_judge, records
+from .prompts import Attribute, Prompt
+from .results import SCHEMA_VERSION, Audit, Comparison, frame
+
+if TYPE_CHECKING:
+    from .mapping import FairMap
+
+__all__ = ["Audit", "Comparison", "audit", "rescore"]
+
+
+def audit(
+    pipe: Any,
+    prompts: Sequence[str | Prompt],
+    *,
+    images_per_prompt: int = 60,
+    judge: str | Judge = "portraits",
+    fair_map: FairMap | None = None,
+    out: str | os.PathLike[str],
+    attributes: Sequence[str | Attribute] = ("gender", "race"),
+    seed: int = 0,
+    strength: float = 1.0,
+    expected: Mapping[str, Mapping[str, str]] | None = None,
+    progress: bool = True,
+    **call_kwargs: Any,
+) -> Audit:
+    """Draw `images_per_prompt` images of every prompt, judge them, and save the audit in the folder `out`.
+
+    With `fair_map` both arms are drawn, "raw" and "mapped", on the same seeds. A plain string is taken as a neutral
+    prompt and is its own keyword; :func:`fairmapping.prompts.specific` makes prompts that name a group. An
+    interrupted run goes on when called again.
+
+    attributes: names that the judge knows (all its groups are asked about), or Attribute objects with some of its
+    groups. expected: attribute -> keyword -> group that the image should show; by default the sector of a packaged
+    occupation for a judge with an attribute "cue", and the emotion a keyword begins with for one with an attribute
+    "expression". call_kwargs go to the pipeline, e.g. num_inference_steps=20, guidance_scale=5.0.
+
+    Raises ValueError for no prompts, a prompt given twice, an attribute or group that the judge does not know, or a
+    folder made with other settings.
+    """
+    judge = load_judge(judge)
+    asked = _asked(attributes, judge)
+    out = Path(out)
+
+    from .generate import call_defaults, generate  # here, so that reading an audit needs no torch
+
+    started = time.perf_counter()
+    common = {"images_per_prompt": images_per_prompt, "out": out, "seed": seed, "progress": progress, **call_kwargs}
+    drawn = generate(pipe, prompts, arm="raw", **common).rows
+    if fair_map is not None:
+        drawn = drawn + generate(pipe, prompts, arm="mapped", fair_map=fair_map, strength=strength, **common).rows
+    generated = time.perf_counter()
+    judged = records.judge_images(judge, [_plain(asdict(row)) for row in drawn], out, progress=progress)
+
+    settings = {
+        "schema_version": SCHEMA_VERSION,
+        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "model": _model(pipe),
+        "attributes": asked,
+        "judge": records.describe(judge),
+        "images_per_prompt": images_per_prompt,
+        "seed": seed,
+        "call": call_defaults(pipe) | call_kwargs,
+        "map": None if fair_map is None else asdict(fair_map.config) | {"strength": strength},
+        "expected": _expected([row.keyword for row in drawn], judge) if expected is None else expected,
+        "seconds": {"generate": round(generated - started, 1), "judge": round(time.perf_counter() - generated, 1)},
+        "versions": _versions(),
+    }
+    # Through JSON once, so that a fresh audit and a loaded one hold the same plain values.
+    result = Audit(frame(judged), json.loads(json.dumps(settings, default=str)), out)
+    result.save(out)
+    return result
+
+
+def rescore(folder: str | os.PathLike[str], judge: str | Judge | None = None, *, progress: bool = True) -> Audit:
+    """Read the audit in `folder`; with a `judge`, have it judge the images anew and save its answers beside the old
+    ones.
+
+    Without a judge no torch is needed. Raises FileNotFoundError where there is no audit or its images are gone.
+    """
+    old = Audit.load(folder)
+    if judge is None:
+        return old
+    judge = load_judge(judge)
+    settings = old.settings | {"judge": records.describe(judge), "attributes": _asked(list(old.attributes), judge)}
+    settings["expected"] = {name: known for name, known in old.settings["expected"].items() if name in judge.attributes}
+    images = [_plain(row) for row in old.rows.to_dict("records")]
+    result = Audit(frame(records.judge_images(judge, images, Path(folder), progress=progress)), settings, Path(folder))
+    result.save(folder)
+    return result
+
+
+def _asked(attributes: Sequence[str | Attribute], judge: Judge) -> dict[str, list[str]]:
+    asked: dict[str, list[str]] = {}
+    for attribute in (attributes,) if isinstance(attributes, (str, Attribute)) else attributes:
+        name = attribute if isinstance(attribute, str) else attribute.name
+        if name not in judge.attributes:
+            raise ValueError(
+                f"the judge {judge.name!r} does not judge {name!r}; it judges {', '.join(judge.attributes)}"
+            )
+        groups = list(judge.attributes[name] if isinstance(attribute, str) else attribute.group_names)
+        unknown = [group for group in groups if group not in judge.attributes[name]]
+        if unknown:
+            raise ValueError(
+                f"the judge {judge.name!r} has no {name} group {unknown[0]!r}; "
+                f"it has {', '.join(judge.attributes[name])}"
+            )
+        asked[name] = groups
+    if not asked:
+        raise ValueError("no attributes to audit; give at least one, such as 'gender'")
+    return asked
+
+
+def _expected(keywords: Iterable[str], judge: Judge) -> dict[str, dict[str, str]]:
+    """What the packaged lists know of these keywords, for a judge that reads cues and expressions."""
+    tables = {
+        "cue": {row["occupation"]: row["sector"] for row in lists.occupation_table()},
+        "expression": {row["keyword"]: row["class"] for row in lists.emotion_table()},
+    }
+    found: dict[str, dict[str, str]] = {}
+    for attribute, table in tables.items():
+        groups = judge.attributes.get(attribute, ())
+        known = {keyword: table[keyword] for keyword in keywords if table.get(keyword) in groups}
+        if known:
+            found[attribute] = known
+    return found
+
+
+_PLAIN = ("image", "arm", "prompt", "keyword", "template", "groups", "seed")
+
+
+def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: row[name] for name in _PLAIN}
+
+
+def _model(pipe: Any) -> dict[str, str]:
+    own = any(type(part).__module__.startswith(f"{__package__}.portraits.") for part in pipe.components.values())
+    name = "portraits" if own else str(getattr(pipe, "name_or_path", None) or type(pipe).__name__)
+    return {"name": name, "pipeline": type(pipe).__name__}
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for package in ("fairmapping", "torch", "diffusers", "transformers", "numpy"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found

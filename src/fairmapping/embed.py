@@ -1,0 +1,263 @@
+"""From text to embeddings. :func:`encode` is the only place of the package that calls a pipeline's ``encode_prompt``.
+
+One rule serves every family of diffusers, no class has code of its own: ``prompt_embeds`` is an argument of the call
+and the first thing ``encode_prompt`` returns. Masks and pooled embeddings are found by the names in the signature and
+by shape (:func:`read`). Where the rule does not hold, a TypeError says so.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .prompts import Prompt
+
+__all__ = ["Embeddings", "Encoding", "check_pipeline", "encode", "fingerprint", "read", "texts_of"]
+
+# How the families call the number of images (videos, sounds) that encode_prompt repeats each prompt for.
+_REPEATS = ("num_images_per_prompt", "num_videos_per_prompt", "num_waveforms_per_prompt")
+_PROBES = ("a portrait of a doctor", "a red bicycle", "two women and a man talking", "the sea at night, oil on canvas")
+_DIRECTIONS = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Embeddings:
+    """Prompts as the denoiser sees them: ``sequence`` (N, L, D), ``mask`` (N, L), ``pooled`` (N, P) or None.
+
+    All floats are float32 on the CPU, whatever the pipeline's dtype and device. ``mask`` is True on the tokens of the
+    text, the encoder's start and end tokens included, and False on padding. Raises ValueError if the shapes disagree.
+    """
+
+    sequence: Tensor
+    mask: Tensor
+    pooled: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        if self.sequence.ndim != 3:
+            raise ValueError(f"sequence has shape {tuple(self.sequence.shape)}; (N, L, D) is needed")
+        if self.mask.shape != self.sequence.shape[:2] or self.mask.dtype != torch.bool:
+            raise ValueError(
+                f"mask is {self.mask.dtype} of shape {tuple(self.mask.shape)}; "
+                f"bool of shape {tuple(self.sequence.shape[:2])} is needed"
+            )
+        if self.pooled is not None and (self.pooled.ndim != 2 or len(self.pooled) != len(self.sequence)):
+            raise ValueError(f"pooled has shape {tuple(self.pooled.shape)}; ({len(self)}, P) is needed")
+
+    def __len__(self) -> int:
+        return len(self.sequence)
+
+    def __getitem__(self, index: slice | Tensor | Sequence[int]) -> Embeddings:
+        """The chosen prompts, in the order of ``index``."""
+        pooled = None if self.pooled is None else self.pooled[index]
+        return Embeddings(self.sequence[index], self.mask[index], pooled)
+
+
+@dataclass(frozen=True, eq=False)
+class Encoding:
+    """What one ``encode_prompt`` returned about the positive prompts, in the pipeline's own dtype and device.
+
+    ``sequence`` (R, L, D) and ``mask`` (R, L), with R = prompts times repeats; ``pooled`` (R, P) stands at
+    ``pooled_index`` of the returned tuple. ``ragged``: the pipeline returned one (length, D) tensor per prompt.
+    """
+
+    sequence: Tensor
+    mask: Tensor
+    pooled: Tensor | None
+    pooled_index: int | None
+    ragged: bool
+
+
+@torch.no_grad()
+def encode(pipe: Any, prompts: Sequence[str | Prompt], *, batch_size: int = 64, progress: bool = False) -> Embeddings:
+    """Encode ``prompts`` as a call of the pipeline without guidance would, with ``__call__``'s defaults.
+
+    On an attached pipeline this gives the encoder's own embeddings, not the mapped ones: only the pipeline's
+    ``__call__`` maps. Batches padded to different lengths are joined with zero rows, masked.
+
+    Raises ValueError for no prompts, TypeError for a pipeline outside of the general rule (see this module's head).
+    """
+    texts = texts_of(prompts)
+    if batch_size < 1:
+        raise ValueError(f"batch_size is {batch_size}; at least 1 is needed")
+    check_pipeline(pipe)
+    parts = []
+    for start in _steps(len(texts), batch_size, progress):
+        chunk = texts[start : start + batch_size]
+        arguments = _arguments(pipe, chunk)
+        found = read(pipe, pipe.encode_prompt(**arguments), arguments | {"prompt": chunk})
+        pooled = None if found.pooled is None else found.pooled.float().cpu()
+        parts.append(Embeddings(found.sequence.float().cpu(), found.mask.cpu(), pooled))
+    length = max(part.sequence.shape[1] for part in parts)
+    return Embeddings(
+        torch.cat([_lengthen(part.sequence, length) for part in parts]),
+        torch.cat([_lengthen(part.mask, length) for part in parts]),
+        None if parts[0].pooled is None else torch.cat([part.pooled for part in parts if part.pooled is not None]),
+    )
+
+
+def texts_of(prompts: Sequence[str | Prompt]) -> list[str]:
+    """The texts of strings and Prompt rows. Raises ValueError for none, TypeError for a bare string."""
+    if isinstance(prompts, str):
+        raise TypeError(f"prompts is the string {prompts!r}; give a list of prompts")
+    texts = [prompt.text if isinstance(prompt, Prompt) else prompt for prompt in prompts]
+    if not texts:
+        raise ValueError("no prompts: give at least one")
+    return texts
+
+
+def check_pipeline(pipe: Any) -> None:
+    """Raise TypeError, with the reason, unless ``pipe`` follows the general rule: see :mod:`fairmapping.embed`."""
+    name = type(pipe).__name__
+    if not callable(getattr(pipe, "encode_prompt", None)):
+        raise TypeError(
+            f"{name} has no method encode_prompt; give a diffusers text-to-image pipeline "
+            "(StableDiffusion, SDXL, SD3, Flux, PixArt, Sana, QwenImage, ...)"
+        )
+    for method in ("encode_prompt", "__call__"):
+        if "prompt_embeds" not in inspect.signature(getattr(type(pipe), method)).parameters:
+            raise TypeError(
+                f"{name}.{method} takes no prompt_embeds, so its prompt is not carried by one embedding that could be "
+                "mapped; use a pipeline whose prompt_embeds can be passed in (StableDiffusion, SDXL, SD3, Flux, ...)"
+            )
+
+
+def read(pipe: Any, returned: Any, arguments: Mapping[str, Any]) -> Encoding:
+    """Find the positive prompts' embeddings in what ``encode_prompt`` ``returned`` when called with ``arguments``.
+
+    The sequence comes first. Families with pooled embeddings or a mask name them in their signature, and return the
+    positive one before the negative one: the first (R, P) tensor is the pooled, the first (R, L) after it the mask.
+    A family without a mask gets the attention mask of the tokenizer whose encoder made the sequence; where that cannot
+    be told, every row counts that is not all zero.
+
+    Raises TypeError when the first element is not R rows of embeddings.
+    """
+    elements = returned if isinstance(returned, tuple) else (returned,)
+    first = elements[0]
+    texts = [arguments["prompt"]] if isinstance(arguments["prompt"], str) else list(arguments["prompt"])
+    repeats = next((arguments[name] for name in _REPEATS if arguments.get(name)), 1)
+    rows = len(texts) * repeats
+    if isinstance(first, list) and len(first) == rows and all(_is_tensor(x, 2) for x in first):
+        mask = torch.nn.utils.rnn.pad_sequence([x.new_ones(len(x), dtype=torch.bool) for x in first], batch_first=True)
+        return Encoding(torch.nn.utils.rnn.pad_sequence(first, batch_first=True), mask, None, None, True)
+    if not _is_tensor(first, 3) or len(first) != rows:
+        shape = tuple(first.shape) if isinstance(first, Tensor) else type(first).__name__
+        raise TypeError(
+            f"the first thing that {type(pipe).__name__}.encode_prompt returns is {shape}, not embeddings of shape "
+            f"({rows}, length, width) of the {rows} prompts; this pipeline carries its prompt in a way not supported"
+        )
+    names = inspect.signature(type(pipe).encode_prompt).parameters
+    rest = [(i, x) for i, x in enumerate(elements) if i and _is_tensor(x, 2) and len(x) == rows]
+    pooled_index, pooled = rest.pop(0) if rest and any("pooled" in name for name in names) else (None, None)
+    if any("mask" in name for name in names):  # left out where every token is real (QwenImage)
+        every = first.new_ones(first.shape[:2], dtype=torch.bool)
+        mask = next((x.bool() for _, x in rest if x.shape == every.shape), every)
+    else:
+        known = _tokenizer_mask(pipe, texts, arguments, first.shape[1], first.shape[2])
+        mask = first.ne(0).any(-1) if known is None else known.to(first.device).repeat_interleave(repeats, dim=0)
+    return Encoding(first, mask, pooled, pooled_index, False)
+
+
+def fingerprint(pipe: Any) -> dict[str, Any]:
+    """What tells this pipeline's text encoder from another, as plain JSON, for :meth:`FairMap.check_encoder`.
+
+    ``encoders`` are class names, ``width`` is D, ``pooled_width`` P or None, and ``probe`` holds 32 numbers: the mean
+    embedding of four fixed prompts, less their common mean, along eight fixed directions. Rounding to another dtype
+    moves the probe by about a hundredth of its length; another encoder gives other numbers altogether.
+    """
+    embeddings = encode(pipe, _PROBES)
+    weight = embeddings.mask.unsqueeze(-1).double()
+    mean = (embeddings.sequence.double() * weight).sum(1) / weight.sum(1)  # (4, D)
+    centred = mean - mean.mean(0)  # what all prompts share would drown the rest: CLIP's start token, its outlier widths
+    width = mean.shape[1]
+    phase = torch.arange(1, width + 1, dtype=torch.float64)[:, None] * torch.arange(1, _DIRECTIONS + 1).double()
+    probe = centred @ torch.cos(math.sqrt(2) * phase) / math.sqrt(width)  # (4, 8)
+    return {
+        "encoders": [type(module).__name__ for _, module in _parts(pipe, "text_encoder")],
+        "width": width,
+        "pooled_width": None if embeddings.pooled is None else embeddings.pooled.shape[1],
+        "probe": [float(f"{value:.6g}") for value in probe.flatten().tolist()],
+    }
+
+
+def _arguments(pipe: Any, texts: list[str]) -> dict[str, Any]:
+    """Arguments of ``encode_prompt`` for the positive prompts alone, as ``__call__`` would give them.
+
+    The two methods differ in the defaults of shared arguments (QwenImage's max_sequence_length, Sana's
+    complex_human_instruction): the call's are used.
+    """
+    call = inspect.signature(type(pipe).__call__).parameters
+    own = {"device": pipe._execution_device, "do_classifier_free_guidance": False, **dict.fromkeys(_REPEATS, 1)}
+    arguments: dict[str, Any] = {"prompt": list(texts)}  # a copy, for ZImage writes into it
+    for name, parameter in inspect.signature(pipe.encode_prompt).parameters.items():
+        if name in arguments or parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            continue
+        if name in own:
+            arguments[name] = own[name]
+        elif not name.startswith("negative") and name in call and call[name].default is not parameter.empty:
+            arguments[name] = call[name].default
+        elif parameter.default is parameter.empty:
+            raise TypeError(
+                f"{type(pipe).__name__}.encode_prompt needs {name!r}, which only a call of the pipeline knows; "
+                "this pipeline cannot encode a prompt alone"
+            )
+    return arguments
+
+
+def _tokenizer_mask(pipe: Any, texts: list[str], arguments: Mapping[str, Any], length: int, width: int) -> Tensor | None:
+    """(N, L) attention mask of the tokenizer whose encoder is ``width`` wide, None where none can be told.
+
+    SDXL's two encoders stand side by side and pad alike, so there the first speaks. SD3 joins CLIP and T5 along the
+    tokens: no single tokenizer has that length.
+    """
+    encoders = {name.removeprefix("text_encoder"): _width(module) for name, module in _parts(pipe, "text_encoder")}
+    tokenizers = {name.removeprefix("tokenizer"): tokenizer for name, tokenizer in _parts(pipe, "tokenizer")}
+    suffixes = [suffix for suffix, size in encoders.items() if size == width]
+    if not suffixes and sum(encoders.values()) == width:
+        suffixes = list(encoders)
+    for suffix in suffixes:
+        tokenizer = tokenizers.get(suffix)
+        if tokenizer is None or length not in (tokenizer.model_max_length, arguments.get("max_sequence_length")):
+            continue
+        own = arguments.get(f"prompt{suffix}") or texts  # prompt_2 goes to the second encoder
+        own = [own] if isinstance(own, str) else list(own)
+        if hasattr(pipe, "maybe_convert_prompt"):  # textual inversion writes one word as several tokens
+            own = pipe.maybe_convert_prompt(own, tokenizer)
+        found = tokenizer(own, padding="max_length", max_length=length, truncation=True, return_tensors="pt")
+        if found["attention_mask"].shape == (len(texts), length):
+            return found["attention_mask"].bool()
+    return None
+
+
+def _parts(pipe: Any, kind: str) -> list[tuple[str, Any]]:
+    """The pipeline's components ``kind``, ``kind_2``, ... that are there, in order."""
+    found = {name: part for name, part in pipe.components.items() if re.fullmatch(rf"{kind}(_\d+)?", name)}
+    return [(name, found[name]) for name in sorted(found) if found[name] is not None]
+
+
+def _width(encoder: Any) -> int:
+    return int(getattr(encoder.config, "hidden_size", 0) or getattr(encoder.config, "d_model", 0))
+
+
+def _is_tensor(value: Any, ndim: int) -> bool:
+    return isinstance(value, Tensor) and value.ndim == ndim
+
+
+def _lengthen(rows: Tensor, length: int) -> Tensor:
+    """(N, L, ...) with zeros (False) up to ``length``."""
+    return torch.cat([rows, rows.new_zeros(len(rows), length - rows.shape[1], *rows.shape[2:])], 1)
+
+
+def _steps(total: int, size: int, progress: bool) -> Iterator[int]:
+    steps = range(0, total, size)
+    if not progress:
+        return iter(steps)
+    from rich.progress import track
+
+    return iter(track(steps, description="encoding"))

@@ -1,0 +1,318 @@
+"""Fit a FairMap: L_text + weight * L_fair, by gradient through the paper's deep linear network, or exactly.
+
+L_text keeps every mapped embedding, neutral or attribute-specific, near the original. L_fair is the variance, within
+each set of attribute-specific versions, of their distances to the neutral prompt (Li et al., arXiv 2311.17695). Both are
+in units of the unmapped embeddings, so that the same weight means the same for every encoder. docs/method.md has the
+mathematics.
+"""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from .bias import Contrasts, Distance, LanguageBias, can_be_even
+from .embed import fingerprint
+from .mapping import FairMap, MapConfig
+from .prompts import DEFAULT_TEMPLATES, AttributeSource, KeywordSource, resolve_keywords
+from .solve import Objective, Terms, solve
+
+__all__ = ["DeepLinear", "Solver", "fit", "fit_embeddings", "objective"]
+
+Solver = Literal["exact", "gradient"]
+_PADDING_ROWS = 16_384  # padding rows that go into L_text, each counting for many where there are more
+Step = Callable[[int, float, float | None], None]
+
+
+def fit(
+    pipe: Any,
+    keywords: KeywordSource,
+    attributes: AttributeSource = ("gender", "race"),
+    *,
+    templates: Sequence[str] = DEFAULT_TEMPLATES,
+    solver: Solver = "exact",
+    distance: Distance = "pooled",
+    weight: float = 30.0,
+    ridge: float = 0.3,
+    depth: int = 8,
+    steps: int = 2000,
+    lr: float = 1e-3,
+    patience: int = 20,
+    seed: int = 0,
+    holdout: float | KeywordSource | None = None,
+    batch_size: int = 64,
+    progress: bool = True,
+) -> FairMap:
+    """Fit one map that evens out all ``attributes`` on the text encoder of ``pipe``, which stays frozen.
+
+    solver: "exact" finds the global minimum of the objective, "gradient" runs Adam on the paper's network of ``depth``
+    linear layers that start as identities, for at most ``steps`` steps; lr halves when ``patience`` steps bring no
+    gain, and the run ends when that no longer helps. Nothing in either is random.
+    distance: how far two prompts are apart, see :data:`fairmapping.bias.Distance`.
+    weight: of L_fair. ridge: how strongly directions in which the embeddings hardly vary are kept as well; more of it
+    makes the map use what keywords have in common, so that it holds for others.
+    holdout: keywords that are encoded but not fitted, so that the map's config can tell its language bias on them; a
+    fraction takes that share of ``keywords``, drawn with ``seed``.
+
+    Raises ValueError for settings out of range, and where :mod:`fairmapping.prompts` refuses what is asked for.
+    """
+    _check_settings(solver, weight, ridge, depth, steps, lr, patience)
+    fitted, held_out = _split(resolve_keywords(keywords), holdout, seed)
+    contrasts = Contrasts.encode(
+        pipe, [*fitted, *held_out], attributes, templates, batch_size=batch_size, progress=progress
+    )
+    fair_map = fit_embeddings(
+        contrasts.select(fitted), solver=solver, distance=distance, weight=weight, ridge=ridge, depth=depth, steps=steps,
+        lr=lr, patience=patience, held_out=contrasts.select(held_out) if held_out else None, progress=progress,
+    )  # fmt: skip
+    fair_map.config = replace(fair_map.config, encoder=fingerprint(pipe), seed=seed)
+    return fair_map
+
+
+def fit_embeddings(
+    contrasts: Contrasts,
+    *,
+    solver: Solver = "exact",
+    distance: Distance = "pooled",
+    weight: float = 30.0,
+    ridge: float = 0.3,
+    depth: int = 8,
+    steps: int = 2000,
+    lr: float = 1e-3,
+    patience: int = 20,
+    held_out: Contrasts | None = None,
+    progress: bool = False,
+) -> FairMap:
+    """:func:`fit` on prompts that are encoded already. The map knows no encoder and is not checked against one."""
+    _check_settings(solver, weight, ridge, depth, steps, lr, patience)
+    started = time.perf_counter()
+    maps, losses, bound = [], None, None
+    for problem in _problems(contrasts, distance, weight, ridge):
+        with _progress(progress, solver, steps) as on_step:
+            if solver == "exact":
+                solution = solve(problem, on_step=on_step)
+                M = solution.matrix
+            else:
+                M = _descend(problem, depth, steps, lr, patience, on_step)
+        maps.append(M)
+        if losses is None:  # of the sequence's map, the first
+            losses = float(problem(M)), float(problem.text(M)), float(problem.fair(M))
+            bound = solution.bound if solver == "exact" else None
+    seconds = time.perf_counter() - started
+    assert losses is not None
+    fair_map = FairMap(maps[0], pooled_weight=maps[1] if len(maps) > 1 else None)
+    gradient = {"depth": depth, "steps": steps, "lr": lr} if solver == "gradient" else {}
+    config = MapConfig(
+        attributes={item.name: {g.name: g.words[0] for g in item.groups} for item in contrasts.attributes},
+        keywords=list(contrasts.keywords),
+        templates=list(contrasts.templates),
+        solver=solver,
+        distance=distance,
+        weight=weight,
+        ridge=ridge,
+        loss=losses[0],
+        loss_text=losses[1],
+        loss_fair=losses[2],
+        loss_bound=bound,
+        bias_before=_means(contrasts.bias(distance)),
+        bias_after=_means(contrasts.map(fair_map).bias(distance)),
+        relative_change=relative_change(contrasts, fair_map),
+        seconds=round(seconds, 3),
+        versions=_versions(),
+        **gradient,
+    )
+    if held_out is not None:
+        config = replace(
+            config,
+            held_out=list(held_out.keywords),
+            held_out_bias_before=_means(held_out.bias(distance)),
+            held_out_bias_after=_means(held_out.map(fair_map).bias(distance)),
+            held_out_relative_change=relative_change(held_out, fair_map),
+        )
+    fair_map.config = config
+    return fair_map
+
+
+def objective(
+    differences: dict[str, Tensor], embeddings: Sequence[Tensor], masks: Sequence[Tensor], *, weight: float, ridge: float
+) -> Objective:
+    """L_text + weight * L_fair from difference blocks (K, V, groups, l, D) and the (N, L, D) embeddings to keep.
+
+    L_text = mean ||x M - x||^2 / mean ||x||^2 over all rows x that are not zero, and ``ridge`` times the same for
+    embeddings without any preferred direction. L_fair is the mean over attributes and their terms of Var_j(d_j), in
+    units of the attribute's mean d^2 before mapping.
+
+    Raises ValueError where an attribute has no differences to even out.
+    """
+    terms = []
+    for name, blocks in differences.items():
+        keywords, versions = blocks.shape[:2]
+        rows = blocks.flatten(0, 1).double()  # (T, groups, l, D)
+        d = rows.square().sum((-1, -2)).sqrt()
+        keep = torch.from_numpy(can_be_even(d.numpy()))
+        if not bool(keep.any()):
+            raise ValueError(
+                f"the encoder gives the neutral prompts and their versions by {name} the same embeddings; "
+                "are the keywords so long that the prompts are cut off?"
+            )
+        rows, d = rows[keep], d[keep]
+        weights = torch.full((len(rows),), 1 / (float(d.square().mean()) * len(rows) * len(differences)))
+        keyword = torch.arange(keywords).repeat_interleave(versions)[keep]
+        terms.append(Terms(rows, weights.double(), keyword))
+    moment = torch.stack([_second_moment(x, mask) for x, mask in zip(embeddings, masks, strict=True)]).sum(0)
+    gram = moment / moment.trace()
+    gram.diagonal().add_(ridge / len(gram))
+    return Objective(gram, tuple(terms), weight)
+
+
+def relative_change(contrasts: Contrasts, fair_map: FairMap) -> float:
+    """Mean of ||f(x) - x|| / ||x|| over the rows of all prompts, padding included and zero rows left out."""
+    total, count = 0.0, 0
+    for part in (contrasts.neutral, contrasts.specific):
+        norm = part.sequence.norm(dim=-1)
+        change = (fair_map(part.sequence, part.mask) - part.sequence).norm(dim=-1)
+        total += float((change / norm)[norm > 0].double().sum())
+        count += int((norm > 0).sum())
+    return total / max(count, 1)
+
+
+class DeepLinear(nn.Module):
+    """The paper's network: ``depth`` linear layers (D, D) without bias or activation, each the identity at first."""
+
+    def __init__(self, width: int, depth: int = 8) -> None:
+        super().__init__()
+        self.layers = nn.ParameterList([nn.Parameter(torch.eye(width)) for _ in range(depth)])
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., D) -> (..., D), layer by layer."""
+        for layer in self.layers:
+            x = x @ layer
+        return x
+
+    def fold(self) -> Tensor:
+        """(D, D): the one matrix that all layers together are."""
+        return torch.linalg.multi_dot(list(self.layers)) if len(self.layers) > 1 else self.layers[0] * 1
+
+
+def _descend(problem: Objective, depth: int, steps: int, lr: float, patience: int, on_step: Step) -> Tensor:
+    """Adam on all data at once; returns the folded map of the lowest loss."""
+    problem = Objective(
+        problem.gram.float(),
+        tuple(Terms(t.rows.float(), t.weight.float(), t.keyword) for t in problem.terms),
+        problem.weight,
+    )
+    network = DeepLinear(len(problem.gram), depth)
+    optimizer = torch.optim.Adam(network.parameters(), lr=lr)
+    best, best_loss, stalled, halvings = network.fold().detach(), float("inf"), 0, 0
+    for step in range(steps + 1):
+        M = network.fold()
+        loss = problem(M)
+        value = float(loss.detach())
+        stalled = 0 if value < best_loss * (1 - 1e-4) else stalled + 1
+        if value < best_loss:
+            best, best_loss = M.detach(), value
+        on_step(step, best_loss, None)
+        if stalled >= patience:
+            stalled, halvings = 0, halvings + 1
+            for group in optimizer.param_groups:
+                group["lr"] /= 2
+        if step == steps or halvings > 8:
+            break
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return best.double()
+
+
+def _problems(contrasts: Contrasts, distance: Distance, weight: float, ridge: float) -> Iterator[Objective]:
+    """The sequence's objective, and that of the pooled embeddings where the encoder gives them."""
+    parts = (contrasts.neutral, contrasts.specific)
+    sequences, masks = [part.sequence for part in parts], [part.mask for part in parts]
+    yield objective(contrasts.differences(distance), sequences, masks, weight=weight, ridge=ridge)
+    pooled = [part.pooled[:, None] for part in parts if part.pooled is not None]
+    if pooled:
+        masks = [torch.ones(part.shape[:2], dtype=torch.bool) for part in pooled]
+        yield objective(contrasts.pooled_differences(), pooled, masks, weight=weight, ridge=ridge)
+
+
+def _second_moment(sequence: Tensor, mask: Tensor) -> Tensor:
+    """(D, D) sum of x'x over the rows of text and of padding; of much padding, rows spread evenly stand for all."""
+    rows, text = sequence.flatten(0, 1), mask.flatten()
+    padding = (~text).nonzero()[:, 0]
+    words = rows[text]
+    moment = (words.mT @ words).double()
+    if len(padding):
+        n = min(len(padding), _PADDING_ROWS)
+        chosen = rows[padding[torch.arange(n) * len(padding) // n]]
+        moment += (chosen.mT @ chosen).double() * (len(padding) / n)
+    return moment
+
+
+def _split(keywords: list[str], holdout: float | KeywordSource | None, seed: int) -> tuple[list[str], list[str]]:
+    """Keywords to fit on and keywords to report on."""
+    if holdout is None:
+        return keywords, []
+    if isinstance(holdout, (int, float)):
+        count = round(holdout * len(keywords))
+        if not 0 <= holdout < 1 or count >= len(keywords):
+            raise ValueError(f"holdout is {holdout}; give a fraction below 1 that leaves keywords to fit on, or a list")
+        order = torch.randperm(len(keywords), generator=torch.Generator().manual_seed(seed)).tolist()
+        apart = set(order[:count])
+        return [k for i, k in enumerate(keywords) if i not in apart], [keywords[i] for i in sorted(apart)]
+    held_out = resolve_keywords(holdout)
+    if both := set(held_out) & set(keywords):
+        raise ValueError(f"{min(both)!r} is both in keywords and in holdout; it cannot be fitted and held out at once")
+    return keywords, held_out
+
+
+def _check_settings(
+    solver: str, weight: float, ridge: float, depth: int, steps: int, lr: float, patience: int
+) -> None:
+    if solver not in get_args(Solver):
+        raise ValueError(f"solver is {solver!r}; choose {' or '.join(get_args(Solver))}")
+    for name, value, least in (("weight", weight, 0), ("ridge", ridge, 0), ("lr", lr, 0)):
+        if not least < value < float("inf"):
+            raise ValueError(f"{name} is {value}; a number above {least} is needed")
+    for name, count in (("depth", depth), ("steps", steps), ("patience", patience)):
+        if count < 1:
+            raise ValueError(f"{name} is {count}; at least 1 is needed")
+
+
+def _means(bias: LanguageBias) -> dict[str, float]:
+    return {item.name: float(bias.bias(item.name).mean()) for item in bias.attributes}
+
+
+def _versions() -> dict[str, str]:
+    try:
+        own = version("fairmapping")
+    except PackageNotFoundError:
+        own = "from source"
+    return {"fairmapping": own, "torch": torch.__version__, "python": platform.python_version()}
+
+
+@contextmanager
+def _progress(shown: bool, solver: Solver, steps: int) -> Iterator[Step]:
+    """A callback of (step, loss, bound) that moves a progress bar."""
+    if not shown:
+        yield lambda step, loss, bound: None
+        return
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[state]}"), TimeElapsedColumn())
+    with Progress(*columns) as bar:
+        task = bar.add_task(f"fitting ({solver})", total=steps if solver == "gradient" else None, state="")
+
+        def on_step(step: int, loss: float, bound: float | None) -> None:
+            state = f"step {step}, loss {loss:.5f}" + ("" if bound is None else f", at best {bound:.5f}")
+            bar.update(task, completed=step, state=state)
+
+        yield on_step
+        bar.update(task, total=1, completed=1)

@@ -1,0 +1,374 @@
+"""Prompts and seeds to images, in memory or in a folder that an interrupted run goes on with.
+
+A folder holds ``images/<arm>/<prompt>/<index>.png``, ``manifest.jsonl`` with one Row a line, and ``settings.json``.
+An image counts as done once its line stands in the manifest, and a line is written after the image is whole on disk;
+so a run killed at any moment leaves a folder that the same call completes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from .attach import attached, is_attached
+from .embed import check_pipeline
+from .prompts import Prompt
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from .mapping import FairMap
+
+__all__ = ["Generated", "Row", "call_defaults", "generate", "image_seed"]
+
+SCHEMA_VERSION = 1
+_SEED_STRIDE = 1_000_000
+_OURS = {  # arguments of the pipeline's call that generate sets itself, and what to use instead
+    "prompt": "prompts",
+    "num_images_per_prompt": "images_per_prompt",
+    "generator": "seed",
+    "latents": "seed",
+    "prompt_embeds": "prompts, and fair_map to change their embeddings",
+    "output_type": "nothing: images are PIL images",
+    "return_dict": "nothing: rows and images are returned",
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One image: what was asked, with which seed, and where it lies (a path within the folder, "" in memory)."""
+
+    image: str
+    arm: str
+    prompt: str
+    keyword: str
+    template: str
+    groups: tuple[tuple[str, str], ...]
+    index: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Generated:
+    """What :func:`generate` drew: ``rows`` in the order of prompts, then index. Iterating gives the rows."""
+
+    rows: list[Row]
+    folder: Path | None
+    drawn: list[Image]
+
+    @property
+    def images(self) -> list[Image]:
+        """The images in the order of ``rows``; read from the folder where there is one."""
+        if self.folder is None:
+            return self.drawn
+        from PIL import Image
+
+        images = []
+        for row in self.rows:
+            with Image.open(self.folder / row.image) as image:
+                images.append(image.convert("RGB"))
+        return images
+
+    def __iter__(self) -> Iterator[Row]:
+        return iter(self.rows)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+def generate(
+    pipe: Any,
+    prompts: Sequence[str | Prompt],
+    *,
+    images_per_prompt: int = 1,
+    out: str | os.PathLike[str] | None = None,
+    fair_map: FairMap | None = None,
+    strength: float = 1.0,
+    seed: int = 0,
+    batch_size: int = 16,
+    arm: str | None = None,
+    progress: bool = True,
+    **call_kwargs: Any,
+) -> Generated:
+    """Draw ``images_per_prompt`` images of every prompt, with the map attached where ``fair_map`` is given.
+
+    The noise of an image depends on ``seed`` and its index alone (:func:`image_seed`), not on its prompt, its batch or
+    the arm; so images of one index can be compared across prompts and arms. ``arm`` names this set of images within
+    the folder, by default "mapped" with a map and "raw" without.
+
+    With ``out``, images and manifest are written there as they are drawn, and what the folder has already is not drawn
+    again; more prompts or images may be asked for than last time. Without, images stay in memory.
+
+    call_kwargs go to the pipeline (num_inference_steps, guidance_scale, ...); texts among them, such as
+    negative_prompt, hold for every image. The embedded model has defaults of its own (:func:`call_defaults`).
+
+    Raises ValueError for no prompts, a prompt given twice, a number out of range, a map of another encoder, or a
+    folder made with other settings; TypeError for an argument that the pipeline does not take; RuntimeError if a map
+    is attached to ``pipe`` already.
+    """
+    if is_attached(pipe):
+        raise RuntimeError(
+            "a map is attached to this pipeline already; detach(pipe) it, and pass fair_map here instead"
+        )
+    check_pipeline(pipe)
+    arm = ("raw" if fair_map is None else "mapped") if arm is None else arm
+    rows = _plan(prompts, images_per_prompt, arm, seed, in_folder=out is not None)
+    if batch_size < 1:
+        raise ValueError(f"batch_size is {batch_size}; at least 1 is needed")
+    call = _checked_call(pipe, call_defaults(pipe) | call_kwargs)
+
+    batches = [rows[start : start + batch_size] for start in range(0, len(rows), batch_size)]
+    mapping = nullcontext() if fair_map is None else attached(pipe, fair_map, strength=strength)
+    drawn: list[Image] = []
+    if out is None:
+        with mapping, _quiet(pipe), _progress(len(rows), 0, arm, progress) as advance:
+            for batch in batches:
+                drawn += _draw(pipe, batch, call)
+                advance(len(batch))
+        return Generated(rows, None, drawn)
+
+    folder = Path(out)
+    _settle(folder, _settings(pipe, seed, call), arm, _describe_map(fair_map, strength))
+    listed = {row.image for row in _read_manifest(folder)}
+    missing = {row.image for row in rows if row.image not in listed or not (folder / row.image).is_file()}
+    with mapping, _quiet(pipe), _progress(len(rows), len(rows) - len(missing), arm, progress) as advance:
+        for batch in batches:
+            new = [row for row in batch if row.image in missing]
+            if new:
+                # The whole batch is drawn again and only what is missing kept: its size can change the last bits of
+                # an image, and a resumed run should end in the very files of an undisturbed one.
+                images = dict(zip(batch, _draw(pipe, batch, call), strict=True))
+                for row in new:
+                    _save(images[row], folder / row.image)
+                _append(folder / "manifest.jsonl", [row for row in new if row.image not in listed])
+                advance(len(new))
+    return Generated(rows, folder, [])
+
+
+def image_seed(seed: int, index: int) -> int:
+    """The seed of the torch.Generator that draws image ``index`` of a run: ``seed`` * 1,000,000 + ``index``."""
+    return seed * _SEED_STRIDE + index
+
+
+def call_defaults(pipe: Any) -> dict[str, Any]:
+    """Arguments of the call that this pipeline is meant to be used with: those of the embedded model, else none."""
+    from . import portraits
+
+    own = any(type(part).__module__.startswith(portraits.__name__ + ".") for part in pipe.components.values())
+    return dict(portraits.DEFAULTS) if own else {}
+
+
+def _plan(prompts: Sequence[str | Prompt], count: int, arm: str, seed: int, *, in_folder: bool) -> list[Row]:
+    """Every row that is asked for, in order."""
+    if isinstance(prompts, str):
+        raise TypeError(f"prompts is the string {prompts!r}; give a list of prompts")
+    asked = [p if isinstance(p, Prompt) else Prompt(text=p, keyword=p) for p in prompts]
+    texts = [prompt.text for prompt in asked]
+    if not asked:
+        raise ValueError("no prompts: give at least one")
+    if len(set(texts)) < len(texts):
+        twice = next(text for text in texts if texts.count(text) > 1)
+        raise ValueError(f"the prompt {twice!r} is given twice; for more images of it raise images_per_prompt")
+    if not 1 <= count <= _SEED_STRIDE:
+        raise ValueError(f"images_per_prompt is {count}; give 1 to {_SEED_STRIDE:,}")
+    if not 0 <= seed < 2**63 // _SEED_STRIDE:
+        raise ValueError(f"seed is {seed}; give 0 to {2**63 // _SEED_STRIDE - 1:,}")
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", arm):
+        raise ValueError(f"arm is {arm!r}; it names a folder: letters, digits, '.', '_' and '-'")
+    return [
+        Row(
+            image=f"images/{arm}/{_slug(prompt.text)}/{index:04d}.png" if in_folder else "",
+            arm=arm,
+            prompt=prompt.text,
+            keyword=prompt.keyword,
+            template=prompt.template,
+            groups=tuple((name, group) for name, group in prompt.groups),
+            index=index,
+            seed=image_seed(seed, index),
+        )
+        for prompt in asked
+        for index in range(count)
+    ]
+
+
+def _slug(text: str) -> str:
+    """A folder name that a person can read, one per text: the start of a digest keeps like texts apart."""
+    words = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:60].strip("-")
+    return f"{words}-{hashlib.sha256(text.encode()).hexdigest()[:8]}".lstrip("-")
+
+
+def _checked_call(pipe: Any, call: dict[str, Any]) -> dict[str, Any]:
+    """``call`` if the pipeline takes it, before anything is drawn or written."""
+    parameters = inspect.signature(type(pipe).__call__).parameters
+    for name, value in call.items():
+        if name in _OURS:
+            raise TypeError(f"{name} is set by generate; use {_OURS[name]}")
+        if name not in parameters:
+            raise TypeError(
+                f"{type(pipe).__name__} takes no argument {name!r}; it takes {', '.join(list(parameters)[1:])}"
+            )
+        if _is_text(name) and not isinstance(value, (str, type(None))):
+            raise TypeError(f"{name} is {type(value).__name__}; give one string, which holds for every image")
+    return call
+
+
+def _is_text(name: str) -> bool:
+    return re.fullmatch(r"(negative_)?prompt(_\d+)?", name) is not None
+
+
+def _draw(pipe: Any, rows: Sequence[Row], call: Mapping[str, Any]) -> list[Image]:
+    """One call of the pipeline. Noise is drawn on the CPU, so it is the same on every device."""
+    texts = {name: [value] * len(rows) for name, value in call.items() if _is_text(name) and value is not None}
+    generators = [torch.Generator("cpu").manual_seed(row.seed) for row in rows]
+    return pipe(prompt=[row.prompt for row in rows], generator=generators, **(dict(call) | texts)).images
+
+
+def _settings(pipe: Any, seed: int, call: Mapping[str, Any]) -> dict[str, Any]:
+    """What an image depends on besides prompt, index and map, as plain JSON."""
+    scheduler = getattr(pipe, "scheduler", None)
+    models = {name: part for name, part in pipe.components.items() if isinstance(part, torch.nn.Module)}
+    settings = {
+        "schema_version": SCHEMA_VERSION,
+        "pipeline": type(pipe).__name__,
+        "models": {name: _weights(model) for name, model in models.items()},
+        "scheduler": None if scheduler is None else {"class": type(scheduler).__name__, **_public(scheduler.config)},
+        "seed": seed,
+        "call": dict(call),
+    }
+    return json.loads(json.dumps(settings, default=lambda value: getattr(value, "__qualname__", type(value).__name__)))
+
+
+def _public(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in config.items() if not name.startswith("_")}  # no version, no path
+
+
+def _weights(model: torch.nn.Module) -> str:
+    """A digest of the first numbers of every tensor: tells a model from a finetuned, edited or quantised one."""
+    digest = hashlib.sha256()
+    for name, tensor in model.state_dict().items():
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype} ".encode())
+        if tensor.device.type != "meta" and tensor.numel():  # offloaded weights have no numbers here
+            start = tensor[(0,) * (tensor.ndim - 1)].reshape(-1)[:8]
+            digest.update(start.double().cpu().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _describe_map(fair_map: FairMap | None, strength: float) -> dict[str, Any]:
+    if fair_map is None:
+        return {"map": None, "strength": None}
+    digest = hashlib.sha256()
+    for name, tensor in sorted(fair_map.state_dict().items()):
+        digest.update(name.encode() + tensor.detach().double().cpu().numpy().tobytes())
+    return {"map": digest.hexdigest()[:16], "strength": float(strength)}
+
+
+def _settle(folder: Path, settings: dict[str, Any], arm: str, mapping: dict[str, Any]) -> None:
+    """Write settings.json, or compare with the one that is there. Raises ValueError naming every difference."""
+    path = folder / "settings.json"
+    arms: dict[str, Any] = {}
+    if path.exists():
+        found = json.loads(path.read_text(encoding="utf-8"))
+        arms = found.pop("arms", {})
+        differences = _differences(found, settings) + _differences({arm: arms.get(arm, mapping)}, {arm: mapping})
+        if differences:
+            raise ValueError(
+                f"{folder} was made with other settings ({'; '.join(differences)}); "
+                "give the same settings to go on with it, or another folder"
+            )
+        if arm in arms:
+            return
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".part")
+    partial.write_text(json.dumps(settings | {"arms": arms | {arm: mapping}}, indent=2) + "\n", encoding="utf-8")
+    os.replace(partial, path)
+
+
+def _differences(there: Any, now: Any, name: str = "") -> list[str]:
+    """["call.guidance_scale is 7.5 there and 5.0 now", ...]"""
+    if isinstance(there, dict) and isinstance(now, dict):
+        keys = [*there, *(key for key in now if key not in there)]
+        return [d for key in keys for d in _differences(there.get(key), now.get(key), f"{name}.{key}".lstrip("."))]
+    return [] if there == now else [f"{name} is {json.dumps(there)} there and {json.dumps(now)} now"]
+
+
+def _read_manifest(folder: Path) -> list[Row]:
+    """The rows of the manifest, if there is one; a torn last line is cut off. Raises ValueError for any other."""
+    path = folder / "manifest.jsonl"
+    if not path.exists():
+        return []
+    content = path.read_bytes()
+    whole = content[: content.rfind(b"\n") + 1]
+    if len(whole) < len(content):
+        with path.open("r+b") as file:
+            file.truncate(len(whole))
+    rows = []
+    for number, line in enumerate(whole.decode().splitlines(), start=1):
+        try:
+            values = json.loads(line)
+            values["groups"] = tuple((name, group) for name, group in values["groups"])
+            rows.append(Row(**{field.name: values[field.name] for field in fields(Row)}))
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(
+                f"line {number} of {path} is no row of a manifest ({error!r}); restore or remove it"
+            ) from error
+    return rows
+
+
+def _append(path: Path, rows: Sequence[Row]) -> None:
+    with path.open("ab") as file:  # one write, on disk before the next batch
+        file.write("".join(json.dumps(asdict(row)) + "\n" for row in rows).encode())
+
+
+def _save(image: Image, path: Path) -> None:
+    """The whole image or none of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".part")
+    image.save(partial, format="PNG")
+    os.replace(partial, path)
+
+
+@contextmanager
+def _quiet(pipe: Any) -> Iterator[None]:
+    """Without the pipeline's own progress bar; its setting comes back afterwards."""
+    before = vars(pipe).get("_progress_bar_config")
+    pipe.set_progress_bar_config(disable=True)
+    try:
+        yield
+    finally:
+        if before is None:
+            del pipe._progress_bar_config
+        else:
+            pipe._progress_bar_config = before
+
+
+@contextmanager
+def _progress(total: int, done: int, arm: str, shown: bool) -> Iterator[Any]:
+    """Yields a function that counts images; shows how many, how fast, and the time left."""
+    if not shown:
+        yield lambda count: None
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TextColumn("images"))
+    times = (TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
+    with Progress(*columns, *times, console=Console(stderr=True)) as bar:
+        task = bar.add_task(arm, total=total, completed=done)
+        yield lambda count: bar.advance(task, count)

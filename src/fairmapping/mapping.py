@@ -1,0 +1,345 @@
+"""FairMap: one small linear map of prompt embeddings, saved as two files and a model card.
+
+Li et al., "Fair Text-to-Image Diffusion via Fair Mapping" (arXiv 2311.17695), train a chain of linear layers on top of
+a frozen text encoder. Without activations the chain is one matrix, and that matrix is what is kept.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import tempfile
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["SCHEMA_VERSION", "FairMap", "MapConfig"]
+
+SCHEMA_VERSION = 1
+CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
+_PROBE_TOLERANCE = 0.05
+
+
+@dataclass(frozen=True, kw_only=True)
+class MapConfig:
+    """What a map is, how it was fitted and what it did to the language bias; plain JSON.
+
+    ``encoder`` is the fingerprint of the text encoder (empty: unknown, not checked). ``attributes`` maps each attribute
+    to its groups and the adjective put before the keyword. Language bias is the standard deviation of the distances
+    from the neutral prompt to its attribute-specific versions over their mean, averaged over ``keywords`` (``bias_*``)
+    or over ``held_out`` (``held_out_bias_*``). ``loss`` is what was minimised, text + weight * fair, and ``loss_bound``
+    is the value below which no linear map can get it (None where it was not computed).
+    """
+
+    encoder: dict[str, Any] = field(default_factory=dict)
+    attributes: dict[str, dict[str, str]] = field(default_factory=dict)
+    keywords: list[str] = field(default_factory=list)
+    held_out: list[str] = field(default_factory=list)
+    templates: list[str] = field(default_factory=list)
+    solver: str = "identity"
+    distance: str | None = None
+    weight: float | None = None
+    ridge: float | None = None
+    depth: int | None = None
+    steps: int | None = None
+    lr: float | None = None
+    seed: int | None = None
+    loss: float | None = None
+    loss_text: float | None = None
+    loss_fair: float | None = None
+    loss_bound: float | None = None
+    bias_before: dict[str, float] = field(default_factory=dict)
+    bias_after: dict[str, float] = field(default_factory=dict)
+    held_out_bias_before: dict[str, float] = field(default_factory=dict)
+    held_out_bias_after: dict[str, float] = field(default_factory=dict)
+    relative_change: float | None = None
+    held_out_relative_change: float | None = None
+    seconds: float | None = None
+    versions: dict[str, str] = field(default_factory=dict)
+    schema_version: int = SCHEMA_VERSION
+
+
+class FairMap(nn.Module):
+    """x -> x W + b on every token embedding, and p -> p Wp + bp on the pooled one where the map has a pooled part.
+
+    Row vectors: ``weight`` is (D, D) and stands on the right, so ``weight[i, j]`` says how much of input i goes to
+    output j (the transpose of ``nn.Linear.weight``). ``bias`` is (D,), and zero in a map made by
+    :func:`fairmapping.fit`. ``pooled_weight`` (P, P) and ``pooled_bias`` (P,) are None without a pooled part.
+
+    Padding: in CLIP-like encoders the rows of padding are not zero and the denoiser attends to them, so they are mapped
+    as all others. Where padding is zero it must stay zero, so the bias is added to rows that hold something only.
+
+    Raises ValueError for tensors of the wrong shape or with values that are not finite.
+    """
+
+    weight: Tensor
+    bias: Tensor
+    pooled_weight: Tensor | None
+    pooled_bias: Tensor | None
+
+    def __init__(
+        self,
+        weight: Tensor,
+        bias: Tensor | None = None,
+        *,
+        pooled_weight: Tensor | None = None,
+        pooled_bias: Tensor | None = None,
+        config: MapConfig | None = None,
+    ) -> None:
+        super().__init__()
+        if pooled_weight is None and pooled_bias is not None:
+            raise ValueError("pooled_bias without pooled_weight; give both or neither")
+        for prefix, matrix, vector in (("", weight, bias), ("pooled_", pooled_weight, pooled_bias)):
+            matrix, vector = (None, None) if matrix is None else _checked(matrix, vector, prefix)
+            self.register_buffer(f"{prefix}weight", matrix)
+            self.register_buffer(f"{prefix}bias", vector)
+        self.config = config or MapConfig()
+
+    @classmethod
+    def identity(cls, width: int, pooled_width: int | None = None) -> FairMap:
+        """The map that changes nothing."""
+        return cls(torch.eye(width), pooled_weight=None if pooled_width is None else torch.eye(pooled_width))
+
+    @property
+    def width(self) -> int:
+        """D, the width of the embeddings."""
+        return len(self.weight)
+
+    @property
+    def pooled_width(self) -> int | None:
+        """P, the width of the pooled embeddings, or None without a pooled part."""
+        return None if self.pooled_weight is None else len(self.pooled_weight)
+
+    def forward(self, sequence: Tensor, mask: Tensor | None = None, strength: float = 1.0) -> Tensor:
+        """Map ``sequence`` (..., D), in its own dtype and on its own device.
+
+        ``strength`` moves that part of the way: 1 is the whole map, and 0 returns the input, bit for bit. ``mask``
+        (...,) is True on rows that are text even should they be all zero; it matters only to a map with a bias.
+        Raises ValueError if the width is not D or strength is no number.
+        """
+        rows = None
+        if bool(self.bias.any()):
+            rows = sequence.ne(0).any(-1, keepdim=True)
+            if mask is not None:
+                rows = rows | mask.bool().unsqueeze(-1)
+        return _move(sequence, self.weight, self.bias, rows, strength, "embeddings")
+
+    def map_pooled(self, pooled: Tensor, strength: float = 1.0) -> Tensor:
+        """Map ``pooled`` (..., P); without a pooled part, return it as it is."""
+        if self.pooled_weight is None or self.pooled_bias is None:
+            return pooled
+        rows = pooled.ne(0).any(-1, keepdim=True) if bool(self.pooled_bias.any()) else None
+        return _move(pooled, self.pooled_weight, self.pooled_bias, rows, strength, "pooled embeddings")
+
+    def check_encoder(self, fingerprint: Mapping[str, Any]) -> None:
+        """Raise ValueError, with the difference, if the map was made for a text encoder with another fingerprint."""
+        widths = (
+            ("embeddings", self.width, fingerprint["width"]),
+            ("pooled embeddings", self.pooled_width, fingerprint["pooled_width"]),
+        )
+        for what, own, other in widths:
+            if own is not None and own != other:
+                raise ValueError(
+                    f"the map is for {what} {own} wide, and this pipeline's are {other or 'not there'}; "
+                    "use the pipeline it was fitted on, or fit a map for this one"
+                )
+        expected = self.config.encoder
+        if not expected:
+            return
+        first, second = (torch.tensor(x["probe"], dtype=torch.float64) for x in (expected, fingerprint))
+        scale = float(torch.maximum(first.norm(), second.norm())) or 1.0
+        distance = math.inf if first.shape != second.shape else float((first - second).norm()) / scale
+        if not distance <= _PROBE_TOLERANCE:
+            names = [" + ".join(x["encoders"]) for x in (expected, fingerprint)]
+            who = f"another {names[0]}" if names[0] == names[1] else f"{names[0]}, and this pipeline has {names[1]}"
+            raise ValueError(
+                f"the map was fitted for {who}: they embed the same prompts differently (relative distance "
+                f"{distance:.2g}, allowed {_PROBE_TOLERANCE}); use the pipeline it was fitted on, or fit a map for this one"
+            )
+
+    def extra_repr(self) -> str:
+        pooled = "" if self.pooled_width is None else f", pooled_width={self.pooled_width}"
+        return f"width={self.width}{pooled}, solver={self.config.solver!r}, keywords={len(self.config.keywords)}"
+
+    def save_pretrained(self, folder: str | os.PathLike[str]) -> Path:
+        """Write config.json, model.safetensors and README.md, a model card, into ``folder``; return it.
+
+        Files of these names are replaced, each only when all three are written. config.json comes last and holds the
+        checksum of the weights, so a reader never takes a half-written map for a whole one.
+        """
+        from safetensors.torch import save
+
+        folder = Path(folder)
+        if folder.is_file():
+            raise FileExistsError(f"{folder} is a file; give a folder")
+        folder.mkdir(parents=True, exist_ok=True)
+        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self.named_buffers()}
+        weights = save(tensors, metadata={"format": "pt"})
+        config = asdict(self.config) | {"weights_sha256": hashlib.sha256(weights).hexdigest()}
+        text = json.dumps(config, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".saving-") as temporary:
+            contents = {WEIGHTS: weights, CARD: model_card(self).encode(), CONFIG: text.encode()}
+            for name, content in contents.items():
+                (Path(temporary) / name).write_bytes(content)
+            for name in contents:
+                os.replace(Path(temporary) / name, folder / name)
+        return folder
+
+    @classmethod
+    def from_pretrained(cls, folder_or_hub_id: str | os.PathLike[str], *, revision: str | None = None) -> FairMap:
+        """Read a map from a folder, or from the Hugging Face hub ("name/my-map", at ``revision``).
+
+        Raises FileNotFoundError where there is no map, ValueError for one that is damaged or of a newer schema.
+        """
+        from safetensors import SafetensorError
+        from safetensors.torch import load
+
+        folder = Path(folder_or_hub_id)
+        if not folder.is_dir():
+            folder = _download(os.fspath(folder_or_hub_id), revision)
+        for name in (CONFIG, WEIGHTS):
+            if not (folder / name).is_file():
+                raise FileNotFoundError(f"{folder} has no {name}; a saved map has {CONFIG} and {WEIGHTS}")
+        config, checksum = _read_config(folder / CONFIG)
+        content = (folder / WEIGHTS).read_bytes()
+        if checksum and hashlib.sha256(content).hexdigest() != checksum:
+            raise ValueError(f"{folder / WEIGHTS} is not the file that {CONFIG} was written with; save or fetch the map again")
+        try:
+            tensors = load(content)
+        except SafetensorError as error:
+            raise ValueError(f"{folder / WEIGHTS} is no readable safetensors file ({error}); save or fetch it again") from error
+        unknown = set(tensors) - {"weight", "bias", "pooled_weight", "pooled_bias"}
+        if "weight" not in tensors or unknown:
+            found = ", ".join(sorted(tensors)) or "nothing"
+            raise ValueError(f"{folder / WEIGHTS} holds {found}; a map holds weight, bias and at most their pooled twins")
+        return cls(**tensors, config=config)
+
+
+def model_card(fair_map: FairMap) -> str:
+    """The README.md of a saved map: what it is for, its figures, the keywords it was fitted on, words of caution."""
+    config = fair_map.config
+    encoder = " + ".join(config.encoder.get("encoders", ())) or "unknown text encoder"
+    pooled = "" if fair_map.pooled_width is None else f", pooled embeddings {fair_map.pooled_width} wide"
+    lines = [
+        *("---", "library_name: fairmapping", "tags: [fair-mapping, text-to-image, fairness]", "---", ""),
+        *("# A fair map of prompt embeddings", ""),
+        f"For {encoder}, embeddings {fair_map.width} wide{pooled}. The diffusion model stays frozen; the map is one matrix"
+        " product per prompt (Fair Mapping, Li et al., arXiv 2311.17695).",
+        *("", "```python", "import fairmapping as fm", 'fair = fm.FairMap.from_pretrained("path/to/this/folder")'),
+        *("with fm.attached(pipe, fair):", '    image = pipe("a portrait of a doctor").images[0]', "```", ""),
+    ]
+    if config.bias_before:
+        lines += [
+            *("## Language bias", ""),
+            "Standard deviation of the distances from a neutral prompt to its attribute-specific versions, over their mean;"
+            " 0 is even.",
+            *("", "| attribute | keywords | n | before | after |", "|---|---|--:|--:|--:|"),
+        ]
+        parts = (
+            ("fitted", config.keywords, config.bias_before, config.bias_after),
+            ("held out", config.held_out, config.held_out_bias_before, config.held_out_bias_after),
+        )
+        for what, keywords, before, after in parts:
+            lines += [f"| {name} | {what} | {len(keywords)} | {before[name]:.4f} | {after[name]:.4f} |" for name in before]
+        lines.append("")
+        if config.relative_change is not None:
+            held = config.held_out_relative_change
+            beside = "" if held is None else f" ({held:.1%} on the held-out keywords)"
+            lines += [f"The mapped embeddings are {config.relative_change:.1%} away from the originals on average{beside}.", ""]
+    lines += ["## Caution", "", "Equal distances between texts are not equal shares among images: audit the images too (`fm.audit`)."]
+    lines += ["Figures speak of the groups, keywords and templates listed here, and need not hold for others.", ""]
+    settings = {
+        name: getattr(config, name)
+        for name in ("solver", "distance", "weight", "ridge", "depth", "steps", "lr", "seed", "loss", "loss_text", "loss_fair")
+        if getattr(config, name) is not None
+    }
+    lines += ["## How it was fitted", "", *(f"- {name}: {_shown(value)}" for name, value in settings.items())]
+    for name, groups in config.attributes.items():
+        lines.append(f"- {name}: " + ", ".join(g if g == word else f"{g} ({word})" for g, word in groups.items()))
+    named = (("templates", config.templates), ("fitted keywords", config.keywords), ("held-out keywords", config.held_out))
+    lines += [f"- {len(values)} {what}: {', '.join(values)}" for what, values in named if values]
+    return "\n".join([*lines, f"- versions: {', '.join(f'{n} {v}' for n, v in config.versions.items()) or 'unknown'}", ""])
+
+
+def _shown(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _checked(matrix: Tensor, vector: Tensor | None, prefix: str) -> tuple[Tensor, Tensor]:
+    """Detached copies of a map's two tensors, float32 at least, or ValueError."""
+    shape = tuple(matrix.shape)
+    if len(shape) != 2 or shape[0] != shape[1] or not shape[0]:
+        raise ValueError(f"{prefix}weight has shape {shape}; a square matrix (D, D) is needed")
+    vector = matrix.new_zeros(shape[0]) if vector is None else vector
+    if tuple(vector.shape) != shape[:1]:
+        raise ValueError(f"{prefix}bias has shape {tuple(vector.shape)}; {shape[:1]} is needed beside weight {shape}")
+    for name, tensor in (("weight", matrix), ("bias", vector)):
+        if not tensor.is_floating_point() or not bool(tensor.isfinite().all()):
+            raise ValueError(f"{prefix}{name} ({tensor.dtype}) holds values that are not finite floats; fit the map again")
+    return matrix.detach().float().clone(), vector.detach().float().clone()
+
+
+def _move(x: Tensor, weight: Tensor, bias: Tensor, rows: Tensor | None, strength: float, what: str) -> Tensor:
+    """x + strength * (x (W - I) + b); the bias on ``rows`` only, on none of them where that is None.
+
+    The change is computed and added rather than x W, so that half precision rounds the small change and not the whole,
+    and the identity map is exact.
+    """
+    if not x.is_floating_point() or x.ndim == 0 or x.shape[-1] != len(weight):
+        raise ValueError(f"{what} are {x.dtype} of shape {tuple(x.shape)}; the map takes floats (..., {len(weight)})")
+    if not math.isfinite(strength):
+        raise ValueError(f"strength is {strength}; give a number, 0 for none of the map and 1 for all of it")
+    if strength == 0:
+        return x
+    change = weight - torch.eye(len(weight), dtype=weight.dtype, device=weight.device)
+    delta = x @ change.to(x)
+    if rows is not None:
+        delta = delta + bias.to(x) * rows
+    return x + strength * delta
+
+
+def _read_config(path: Path) -> tuple[MapConfig, str | None]:
+    """The configuration and the checksum of the weights."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path} is no readable JSON ({error}); save or fetch the map again") from error
+    version = values.get("schema_version") if isinstance(values, dict) else None
+    if not isinstance(version, int):
+        raise ValueError(f"{path} has no schema_version, so it is no map's; give the folder of a saved map")
+    if version > SCHEMA_VERSION:
+        raise ValueError(
+            f"{path} has schema_version {version} and this fairmapping reads up to {SCHEMA_VERSION}; "
+            "upgrade it: pip install --upgrade fairmapping"
+        )
+    checksum = values.pop("weights_sha256", None)
+    known = {item.name for item in fields(MapConfig)}
+    if unknown := sorted(set(values) - known):
+        warnings.warn(
+            f"{path} has entries unknown to this fairmapping, left out: {', '.join(unknown)}; upgrade it to use them",
+            stacklevel=3,
+        )
+    return MapConfig(**{name: value for name, value in values.items() if name in known}), checksum
+
+
+def _download(hub_id: str, revision: str | None) -> Path:
+    """The local copy of a map on the hub."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
+
+    reason: Sequence[type[Exception]] = (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError)
+    if hub_id.count("/") > 1 or hub_id.startswith(("/", ".", "~")):  # what no hub id looks like
+        raise FileNotFoundError(f"there is no folder {hub_id}")
+    try:
+        return Path(snapshot_download(hub_id, revision=revision, allow_patterns=[CONFIG, WEIGHTS, CARD]))
+    except tuple(reason) as error:
+        raise FileNotFoundError(
+            f"there is no folder {hub_id}, and no map of that name could be fetched from the Hugging Face hub: {error}"
+        ) from error

@@ -1,0 +1,164 @@
+"""The shares of every keyword: as a chart that is a table, and as a table of all figures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from markupsafe import Markup
+
+from .. import charts, metrics
+from ..results import Audit
+from ..words import bracket, noun, number, percent, percent_cell
+from .parts import WHEN
+
+if TYPE_CHECKING:
+    pass
+
+
+__all__ = ["chart", "figures"]
+
+
+def chart(audit: Audit, attribute: str) -> dict[str, Any]:
+    """The shares of every keyword, one row each with its track: a dumbbell for two groups, stacked bars for more."""
+    groups = audit.attributes[attribute]
+    table = audit.table(attribute)
+    arms = {arm: table[table["arm"] == arm].set_index("keyword") for arm in audit.arms}
+    first = arms[audit.arms[0]]
+    stacked = len(groups) > 2
+    key = "pairwise_bias" if stacked else groups[0]
+    order = first.sort_values(key, ascending=False, kind="stable", na_position="last").index
+    what = noun(audit.keywords)
+    rows = []
+    for keyword in order:
+        lines = {arm: part.loc[keyword] for arm, part in arms.items()}
+        track = _stacks(lines, groups) if stacked else _dumbbell(lines, groups)
+        values = [number(line["pairwise_bias"]) if stacked else _share_cell(line, groups[0]) for line in lines.values()]
+        faces = " / ".join(str(int(line["n"])) for line in lines.values())
+        rows.append(
+            {
+                "keyword": keyword,
+                "track": track,
+                "figures": values,
+                "faces": faces,
+                "fitted": keyword in audit.fitted,
+                "total": False,
+            }
+        )
+    rows.append(
+        _together(audit, attribute, groups, stacked)
+        | {"faces": " / ".join(f"{int(p['n'].sum()):,}" for p in arms.values())}
+    )
+    if stacked:
+        axis = charts.axis({0: "0", 50: "share of faces", 100: "100 %"})
+        text = "Upper bar before, lower bar after. " if len(arms) == 2 else ""
+        text += f"The figures are the pairwise bias: 0 where all {len(groups)} groups are drawn alike often, "
+        text += f"{2 / len(groups):g} where only one is."
+        caption = f"Shares of the perceived groups by {what}, most uneven first. Intervals are in the last section."
+    else:
+        axis = charts.axis({0: f"all {groups[1]}", 50: "even", 100: f"all {groups[0]}"})
+        text = f"Share of faces perceived as {groups[0]}, the rest as {groups[1]}."
+        caption = f"Share perceived {groups[0]} by {what}, sorted by the share before, with 95 % Wilson intervals."
+    value = "pairwise bias" if stacked else groups[0]
+    return {
+        "attribute": attribute,
+        "groups": groups,
+        "stacked": stacked,
+        "axis": axis,
+        "text": text,
+        "caption": caption,
+        "value": value,
+        "rows": rows,
+    }
+
+
+def _together(audit: Audit, attribute: str, groups: Sequence[str], stacked: bool) -> dict[str, Any]:
+    """The last row of a chart: the mean share over all keywords, its interval by bootstrap over keywords."""
+    overall = audit.overall(attribute)
+    lines, biases = {}, []
+    for arm, part in overall.groupby("arm", sort=False):
+        by = part.set_index("group")
+        line = {"n": int(part["n"].iloc[0])}
+        for group in groups:
+            line |= {
+                group: by.loc[group, "share"],
+                f"{group}_low": by.loc[group, "low"],
+                f"{group}_high": by.loc[group, "high"],
+            }
+        lines[str(arm)] = pd.Series(line)
+        biases.append(number(float(metrics.pairwise_bias(part["share"].to_numpy()))))
+    track = _stacks(lines, groups) if stacked else _dumbbell(lines, groups)
+    values = biases if stacked else [_share_cell(line, groups[0]) for line in lines.values()]
+    return {
+        "keyword": f"all {len(audit.keywords)} together",
+        "track": track,
+        "figures": values,
+        "fitted": False,
+        "total": True,
+    }
+
+
+def _dumbbell(lines: Mapping[str, pd.Series], groups: Sequence[str]) -> Markup:
+    shares = {arm: _triple(line, groups[0]) for arm, line in lines.items() if line["n"]}
+    n = min((int(line["n"]) for line in lines.values() if line["n"]), default=0)
+    half = min(0.5, 1.96 * np.sqrt(0.25 / n)) if n else 0.5
+    label = (
+        ", ".join(f"{WHEN[arm]} {percent(share[0])} {groups[0]}" for arm, share in shares.items()) or "no face judged"
+    )
+    return charts.dumbbell(shares.get("raw"), shares.get("mapped"), (0.5 - half, 0.5 + half), label)
+
+
+def _stacks(lines: Mapping[str, pd.Series], groups: Sequence[str]) -> Markup:
+    bars = []
+    for arm, line in lines.items():
+        if line["n"]:
+            shares = [float(line[group]) for group in groups]
+            label = f"{WHEN[arm]}: " + ", ".join(
+                f"{group} {percent(share)}" for group, share in zip(groups, shares, strict=True)
+            )
+            bars.append(charts.stack(shares, groups, label))
+    return Markup("").join(bars)
+
+
+def figures(audit: Audit, attribute: str) -> dict[str, Any]:
+    """Every figure of an attribute, one line per keyword and arm."""
+    groups = audit.attributes[attribute]
+    table = audit.table(attribute)
+    corrected = f"{groups[0]}_corrected" in table
+    position = {keyword: index for index, keyword in enumerate(audit.keywords)}
+    rows = []
+    for _, line in table.sort_values("keyword", key=lambda names: names.map(position), kind="stable").iterrows():
+        shares = [percent_cell(*_triple(line, group)) for group in groups]
+        fixed = [percent(line[f"{group}_corrected"]) for group in groups] if corrected else []
+        counted = [line["images"], line["no_face"], line["several"], line["n"]]
+        when = [WHEN[line["arm"]]] if len(audit.arms) == 2 else []
+        rows.append(
+            [line["keyword"], *when, *counted, *shares, *fixed, number(line["pairwise_bias"]), number(line["floor"])]
+        )
+    head = [
+        noun(audit.keywords),
+        *(["arm"] if len(audit.arms) == 2 else []),
+        "images",
+        "no face",
+        "several",
+        "judged",
+        *groups,
+    ]
+    head += [f"{group}, corrected" for group in groups] if corrected else []
+    return {
+        "summary": f"All figures, perceived {attribute}",
+        "caption": "Shares are among judged faces, with 95 % Wilson intervals in percent.",
+        "head": [*head, "pairwise bias", "chance floor"],
+        "rows": rows,
+    }
+
+
+def _triple(line: pd.Series, group: str) -> tuple[float, float, float]:
+    return float(line[group]), float(line[f"{group}_low"]), float(line[f"{group}_high"])
+
+
+def _share_cell(line: pd.Series, group: str) -> Markup:
+    share, low, high = _triple(line, group)
+    return Markup('{} <span class="less">{}</span>').format(percent(share), bracket(low, high, shares=True))

@@ -1,0 +1,317 @@
+from __future__ import annotations
+
+import json
+import os
+
+import numpy as np
+import pytest
+import tiny
+import torch
+from PIL import Image
+
+from fairmapping.attach import attached, is_attached
+from fairmapping.generate import Row, call_defaults, generate, image_seed
+from fairmapping.prompts import Prompt
+
+PROMPTS = [
+    Prompt("a portrait of a doctor", "doctor", (), "a portrait of {}"),
+    Prompt("a portrait of a female doctor", "doctor", (("gender", "female"),), "a portrait of {}"),
+    Prompt("Über-Köchin / chef?", "chef"),
+]
+CALL = {"num_inference_steps": 2, "guidance_scale": 3.0, "negative_prompt": "a hat", "progress": False}
+
+
+def pixels(images):
+    return [np.asarray(image) for image in images]
+
+
+def contents(folder):
+    """Every file of a run by its path, so that two folders can be compared whole."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def lines(folder):
+    return [json.loads(line) for line in (folder / "manifest.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture
+def crashing(monkeypatch):
+    """Make the given call of a function of generate.py raise, as if the process had been stopped there."""
+    import fairmapping.generate as module
+
+    def arrange(name, number, error=KeyboardInterrupt):
+        count, original = 0, getattr(module, name)
+
+        def sometimes(*args, **kwargs):
+            nonlocal count
+            count += 1
+            if count == number:
+                raise error
+            return original(*args, **kwargs)
+
+        monkeypatch.setattr(module, name, sometimes)
+        return lambda: monkeypatch.setattr(module, name, original)
+
+    return arrange
+
+
+def test_an_image_is_what_the_pipeline_draws_from_its_seed(tiny_sd):
+    result = generate(tiny_sd, PROMPTS, images_per_prompt=2, seed=3, **CALL)
+    assert [row.index for row in result] == [0, 1] * 3
+    call = {name: value for name, value in CALL.items() if name != "progress"}
+    for row, image in zip(result, result.images, strict=True):
+        expected = tiny_sd(row.prompt, generator=torch.Generator().manual_seed(row.seed), **call).images[0]
+        assert np.abs(np.asarray(image, int) - np.asarray(expected, int)).max() <= 1  # batches round differently
+
+
+def test_rows_say_what_was_asked(tiny_sd):
+    row = generate(tiny_sd, PROMPTS[1:2], seed=3, **CALL).rows[0]
+    assert row == Row("", "raw", PROMPTS[1].text, "doctor", "a portrait of {}", (("gender", "female"),), 0, 3_000_000)
+    plain = generate(tiny_sd, ["a man"], **CALL).rows[0]
+    assert (plain.prompt, plain.keyword, plain.groups) == ("a man", "a man", ())
+
+
+def test_noise_depends_on_seed_and_index_alone(tiny_sd, monkeypatch):
+    seen = {}
+
+    def record(**call):
+        for prompt, generator in zip(call["prompt"], call["generator"], strict=True):
+            seen.setdefault((prompt, generator.initial_seed()), []).append(torch.randn(3, generator=generator))
+        return type("Output", (), {"images": [Image.new("RGB", (2, 2))] * len(call["prompt"])})
+
+    class Recorded(type(tiny_sd)):
+        def __call__(self, prompt=None, prompt_embeds=None, generator=None):
+            return record(prompt=prompt, generator=generator)
+
+    pipe = tiny.make_sd()
+    pipe.__class__ = Recorded
+    for prompts, size, fair_map in (
+        (PROMPTS, 16, None),
+        (PROMPTS[::-1], 2, None),
+        (PROMPTS[:1], 1, None),
+        (PROMPTS, 5, tiny.random_map(pipe)),
+    ):
+        generate(pipe, prompts, images_per_prompt=3, seed=5, batch_size=size, fair_map=fair_map, progress=False)
+    assert {seed for _, seed in seen} == {image_seed(5, i) for i in range(3)}
+    for draws in seen.values():
+        assert all(torch.equal(draw, draws[0]) for draw in draws)
+    assert len({tuple(draws[0].tolist()) for draws in seen.values()}) == 3
+    assert image_seed(5, 2) == 5_000_002
+
+
+def test_batches_are_filled_across_prompts(tiny_sd, monkeypatch):
+    import fairmapping.generate as module
+
+    sizes, original = [], module._draw
+    monkeypatch.setattr(module, "_draw", lambda pipe, rows, call: sizes.append(len(rows)) or original(pipe, rows, call))
+    generate(tiny_sd, PROMPTS, images_per_prompt=3, batch_size=4, **CALL)
+    assert sizes == [4, 4, 1]
+
+
+def test_the_mapped_arm_is_the_attached_pipeline(tiny_sdxl):
+    fair_map = tiny.random_map(tiny_sdxl)
+    found = generate(tiny_sdxl, PROMPTS, fair_map=fair_map, strength=0.7, **CALL)
+    assert {row.arm for row in found} == {"mapped"}
+    with attached(tiny_sdxl, fair_map, strength=0.7):
+        expected = tiny_sdxl(
+            [prompt.text for prompt in PROMPTS],
+            generator=[torch.Generator().manual_seed(image_seed(0, 0)) for _ in PROMPTS],
+            num_inference_steps=2,
+            guidance_scale=3.0,
+            negative_prompt=["a hat"] * len(PROMPTS),
+        ).images
+    np.testing.assert_array_equal(pixels(found.images), pixels(expected))
+    raw = generate(tiny_sdxl, PROMPTS, **CALL)
+    assert [row.seed for row in raw] == [row.seed for row in found]
+    assert (np.array(pixels(raw.images)) != np.array(pixels(found.images))).any()
+
+
+def test_flux_with_a_negative_prompt(tiny_flux):
+    call = {"height": 8, "width": 8, "num_inference_steps": 1, "true_cfg_scale": 2.0, "negative_prompt": "a hat"}
+    assert len(generate(tiny_flux, PROMPTS, batch_size=2, progress=False, **call).images) == 3
+
+
+def test_a_folder_holds_images_manifest_and_settings(tiny_sd, tmp_path):
+    memory = generate(tiny_sd, PROMPTS, images_per_prompt=2, batch_size=4, **CALL)
+    result = generate(tiny_sd, PROMPTS, images_per_prompt=2, batch_size=4, out=tmp_path / "new" / "run", **CALL)
+    folder = result.folder
+    np.testing.assert_array_equal(pixels(result.images), pixels(memory.images))
+    assert [line["image"] for line in lines(folder)] == [row.image for row in result]
+    assert lines(folder)[2] == {
+        "image": result.rows[2].image,
+        "arm": "raw",
+        "prompt": "a portrait of a female doctor",
+        "keyword": "doctor",
+        "template": "a portrait of {}",
+        "groups": [["gender", "female"]],
+        "index": 0,
+        "seed": 0,
+    }
+    assert result.rows[2].image.startswith("images/raw/a-portrait-of-a-female-doctor-")
+    assert result.rows[2].image.endswith("/0000.png")
+    settings = json.loads((folder / "settings.json").read_text())
+    assert settings["call"] == {"num_inference_steps": 2, "guidance_scale": 3.0, "negative_prompt": "a hat"}
+    assert settings["pipeline"] == "StableDiffusionPipeline"
+    assert settings["arms"] == {"raw": {"map": None, "strength": None}}
+    assert not [path for path in contents(folder) if path.endswith(".part")]
+
+
+@pytest.mark.parametrize(
+    ("name", "number"), [("_draw", 1), ("_draw", 3), ("_save", 1), ("_save", 6), ("_append", 2), ("_append", 3)]
+)
+def test_a_stopped_run_ends_like_an_undisturbed_one(tiny_sd, tmp_path, crashing, name, number):
+    call = {"images_per_prompt": 3, "batch_size": 4, "fair_map": tiny.random_map(tiny_sd)} | CALL
+    whole = generate(tiny_sd, PROMPTS, out=tmp_path / "whole", **call)
+    repair = crashing(name, number)
+    with pytest.raises(KeyboardInterrupt):
+        generate(tiny_sd, PROMPTS, out=tmp_path / "stopped", **call)
+    assert not is_attached(tiny_sd)
+    stopped = tmp_path / "stopped"
+    for line in lines(stopped) if (stopped / "manifest.jsonl").exists() else []:
+        Image.open(stopped / line["image"]).load()  # whatever the manifest names is there and whole
+    repair()
+    resumed = generate(tiny_sd, PROMPTS, out=stopped, **call)
+    assert resumed.rows == whole.rows
+    assert contents(stopped) == contents(whole.folder)
+
+
+def test_a_torn_last_line_is_drawn_again(tiny_sd, tmp_path):
+    call = {"images_per_prompt": 3, "batch_size": 2} | CALL
+    whole = generate(tiny_sd, PROMPTS, out=tmp_path / "whole", **call)
+    generate(tiny_sd, PROMPTS, out=tmp_path / "torn", **call)
+    manifest = tmp_path / "torn" / "manifest.jsonl"
+    manifest.write_bytes(manifest.read_bytes()[:-20])
+    generate(tiny_sd, PROMPTS, out=tmp_path / "torn", **call)
+    assert contents(tmp_path / "torn") == contents(whole.folder)
+
+
+def test_a_lost_image_is_drawn_again_and_listed_once(tiny_sd, tmp_path):
+    call = {"images_per_prompt": 2, "batch_size": 3} | CALL
+    result = generate(tiny_sd, PROMPTS, out=tmp_path, **call)
+    before = contents(tmp_path)
+    os.remove(tmp_path / result.rows[4].image)
+    generate(tiny_sd, PROMPTS, out=tmp_path, **call)
+    assert contents(tmp_path) == before
+
+
+def test_a_damaged_manifest_is_named(tiny_sd, tmp_path):
+    generate(tiny_sd, PROMPTS, out=tmp_path, **CALL)
+    manifest = tmp_path / "manifest.jsonl"
+    manifest.write_text("nonsense\n" + manifest.read_text())
+    with pytest.raises(ValueError, match="line 1 of .*manifest.jsonl is no row"):
+        generate(tiny_sd, PROMPTS, out=tmp_path, **CALL)
+
+
+def test_a_finished_run_draws_nothing(tiny_sd, tmp_path, crashing):
+    first = generate(tiny_sd, PROMPTS, out=tmp_path, **CALL)
+    crashing("_draw", 1, AssertionError("drew again"))
+    assert generate(tiny_sd, PROMPTS, out=tmp_path, **CALL).rows == first.rows
+    assert [row.prompt for row in generate(tiny_sd, PROMPTS[2:], out=tmp_path, **CALL)] == [PROMPTS[2].text]
+
+
+def test_a_run_grows(tiny_sd, tmp_path):
+    first = generate(tiny_sd, PROMPTS[:2], images_per_prompt=2, out=tmp_path, **CALL)
+    kept = contents(tmp_path)
+    second = generate(tiny_sd, PROMPTS, images_per_prompt=3, out=tmp_path, **CALL)
+    assert set(first.rows) < set(second.rows)
+    assert len(lines(tmp_path)) == len(second) == 9
+    assert {row.image for row in second} == {line["image"] for line in lines(tmp_path)}
+    for row in first:
+        assert contents(tmp_path)[row.image] == kept[row.image]
+
+
+def test_both_arms_share_a_folder(tiny_sd, tmp_path):
+    raw = generate(tiny_sd, PROMPTS, out=tmp_path, **CALL)
+    mapped = generate(tiny_sd, PROMPTS, out=tmp_path, fair_map=tiny.random_map(tiny_sd), **CALL)
+    assert [(row.prompt, row.seed) for row in raw] == [(row.prompt, row.seed) for row in mapped]
+    assert not {row.image for row in raw} & {row.image for row in mapped}
+    assert set(json.loads((tmp_path / "settings.json").read_text())["arms"]) == {"raw", "mapped"}
+    half = generate(tiny_sd, PROMPTS, out=tmp_path, fair_map=tiny.random_map(tiny_sd), strength=0.5, arm="half", **CALL)
+    assert half.rows[0].image.startswith("images/half/")
+
+
+def test_other_settings_are_refused_with_every_difference(tiny_sd, tmp_path):
+    fair_map = tiny.random_map(tiny_sd)
+    generate(tiny_sd, PROMPTS[:1], out=tmp_path, fair_map=fair_map, **CALL)
+    before = contents(tmp_path)
+    other = CALL | {"guidance_scale": 5.0, "eta": 0.5}
+    with pytest.raises(ValueError, match="made with other settings") as caught:
+        generate(tiny_sd, PROMPTS[:1], out=tmp_path, fair_map=fair_map, strength=0.5, seed=1, **other)
+    for part in (
+        "call.guidance_scale is 3.0 there and 5.0 now",
+        "call.eta is null there and 0.5 now",
+        "seed is 0 there and 1 now",
+        "mapped.strength is 1.0 there and 0.5 now",
+    ):
+        assert part in str(caught.value)
+    with pytest.raises(ValueError, match=r"mapped\.map is "):
+        generate(tiny_sd, PROMPTS[:1], out=tmp_path, fair_map=tiny.random_map(tiny_sd, seed=1), **CALL)
+    with pytest.raises(ValueError, match=r"models\.unet is .*; models\.vae is "):
+        generate(tiny.make_sd(seed=2), PROMPTS[:1], out=tmp_path, **CALL)
+    with pytest.raises(ValueError, match="pipeline is .*StableDiffusionPipeline"):
+        pipe = tiny.make_sd()
+        pipe.__class__ = type("Another", (type(pipe),), {})
+        generate(pipe, PROMPTS[:1], out=tmp_path, **CALL)
+    assert contents(tmp_path) == before
+
+
+def test_the_pipeline_comes_back_as_it_was(crashing):
+    pipe = tiny.make_sd()
+    pipe.set_progress_bar_config(desc="mine", disable=True)
+    generate(pipe, PROMPTS, **CALL)
+    assert pipe._progress_bar_config == {"desc": "mine", "disable": True}
+    del pipe._progress_bar_config
+    cls = type(pipe)
+    crashing("_draw", 1)
+    with pytest.raises(KeyboardInterrupt):
+        generate(pipe, PROMPTS, fair_map=tiny.random_map(pipe), **CALL)
+    assert not hasattr(pipe, "_progress_bar_config")
+    assert type(pipe) is cls
+
+
+def test_progress_shows_images_and_time_left(tiny_sd, tmp_path, capfd):
+    call = CALL | {"progress": True}
+    generate(tiny_sd, PROMPTS[:1], out=tmp_path, **call)
+    generate(tiny_sd, PROMPTS, out=tmp_path, **call)
+    shown = capfd.readouterr().err
+    assert "raw" in shown
+    assert "3/3 images" in shown
+    assert "left" in shown
+
+
+@pytest.mark.parametrize(
+    ("error", "match", "arguments"),
+    [
+        (ValueError, "no prompts", {"prompts": []}),
+        (TypeError, "give a list", {"prompts": "a man"}),
+        (ValueError, "'a man' is given twice", {"prompts": ["a man", "a man"]}),
+        (ValueError, "images_per_prompt is 0", {"images_per_prompt": 0}),
+        (ValueError, "seed is -1", {"seed": -1}),
+        (ValueError, "batch_size is 0", {"batch_size": 0}),
+        (ValueError, r"arm is '\.\./x'", {"arm": "../x"}),
+        (TypeError, "takes no argument 'guidence_scale'; it takes prompt, height", {"guidence_scale": 3.0}),
+        (TypeError, "generator is set by generate; use seed", {"generator": None}),
+        (TypeError, "negative_prompt is list; give one string", {"negative_prompt": ["a hat"]}),
+    ],
+)
+def test_bad_input_is_refused_before_anything_is_written(tiny_sd, tmp_path, error, match, arguments):
+    with pytest.raises(error, match=match):
+        generate(tiny_sd, **({"prompts": ["a man"], "out": tmp_path / "run", "progress": False} | arguments))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_pipeline_with_a_map_attached_or_another_encoder_is_refused(tiny_sd, tiny_sdxl, tmp_path):
+    with attached(tiny_sd, tiny.random_map(tiny_sd)), pytest.raises(RuntimeError, match="attached to this pipeline"):
+        generate(tiny_sd, PROMPTS, **CALL)
+    with pytest.raises(ValueError, match="wide"):
+        generate(tiny_sd, PROMPTS, fair_map=tiny.random_map(tiny_sdxl), out=tmp_path, **CALL)
+
+
+def test_only_the_embedded_model_has_defaults(tiny_sd):
+    from fairmapping import portraits
+    from fairmapping.portraits.denoiser import PortraitsDenoiser
+
+    assert call_defaults(tiny_sd) == {}
+    pipe = tiny.make_sd()
+    pipe.register_modules(unet=PortraitsDenoiser(width=32, depth=1, in_channels=4))
+    assert call_defaults(pipe) == portraits.DEFAULTS

@@ -1,0 +1,170 @@
+"""Judgements, judges by name, cards, and judging a folder that can be interrupted."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fairmapping.judges import Judge, Judgement, confusion, load_judge, records
+
+
+class Shade:
+    """Dark pictures are "night", bright ones "day", black ones hold no face. Counts what it was shown."""
+
+    name = "shade"
+
+    def __init__(self, *, version: int = 1) -> None:
+        self.attributes = {"light": ("day", "night")}
+        self.card: dict[str, Any] = {"version": version, "confusion": {"light": [[9, 1], [2, 8]]}}
+        self.seen = 0
+
+    def __call__(self, images: Any) -> list[Judgement]:
+        self.seen += len(images)
+        found = []
+        for image in images:
+            level = float(np.asarray(image).mean()) / 255
+            day = {"light": {"day": level, "night": 1 - level}}
+            found.append(Judgement(1, day) if level > 0 else Judgement(0))
+        return found
+
+
+class Interrupted(Shade):
+    """Stops in the second chunk."""
+
+    def __call__(self, images: Any) -> list[Judgement]:
+        if self.seen:
+            raise KeyboardInterrupt
+        return super().__call__(images)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> tuple[Path, list[dict[str, Any]]]:
+    """150 grey pictures, the first of them black, and a row for each."""
+    rows = []
+    for index in range(150):
+        Image.new("L", (4, 4), index).save(tmp_path / f"{index}.png")
+        rows.append({"image": f"{index}.png", "prompt": "a light", "seed": index})
+    return tmp_path, rows
+
+
+def test_the_label_is_the_most_probable_group() -> None:
+    judgement = Judgement(1, {"gender": {"female": 0.3, "male": 0.7}})
+    assert judgement.label("gender") == "male"
+    assert judgement.label("race") is None
+    assert Judgement(0).label("gender") is None
+
+
+def test_a_judge_does_not_guess_without_a_face() -> None:
+    with pytest.raises(ValueError, match="without a face"):
+        Judgement(0, {"gender": {"female": 1.0}})
+    with pytest.raises(ValueError, match="faces is -1"):
+        Judgement(-1)
+
+
+def test_a_judge_is_found_by_object_or_import_path() -> None:
+    judge = Shade()
+    assert load_judge(judge) is judge
+    assert load_judge(f"{__name__}:Shade").name == "shade"
+    assert isinstance(judge, Judge)
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "says"),
+    [
+        ("deepface", ValueError, "no judge is called 'deepface'"),
+        ("no_such_module:Judge", ValueError, "No module named"),
+        (f"{__name__}:Absent", ValueError, "Absent"),
+        (object(), TypeError, "lacks name, attributes, card"),
+    ],
+)
+def test_what_is_no_judge_is_refused(given: Any, error: type[Exception], says: str) -> None:
+    with pytest.raises(error, match=says):
+        load_judge(given)
+
+
+def test_confusion_follows_the_order_of_the_groups_asked_about() -> None:
+    card = {"confusion": {"race": [[1, 2, 3], [4, 5, 6], [7, 8, 9]]}}
+    judged = ("asian", "black", "white")
+    assert confusion(card, "race", ("white", "asian"), judged).tolist() == [[9, 7], [3, 1]]  # type: ignore[union-attr]
+    assert confusion(card, "gender", ("female", "male"), ("female", "male")) is None
+    with pytest.raises(ValueError, match="shape"):
+        confusion(card, "race", ("asian", "black"), ("asian", "black"))
+
+
+def test_every_image_gets_its_answer_in_order(folder: tuple[Path, list[dict[str, Any]]]) -> None:
+    path, rows = folder
+    judged = records.judge_images(Shade(), rows, path, progress=False)
+    assert [row["image"] for row in judged] == [row["image"] for row in rows]
+    assert judged[0]["faces"] == 0
+    assert judged[0]["light"] is judged[0]["light_p"] is None
+    assert judged[1]["light"] == "night"
+    assert judged[149]["light"] == "day"
+    assert judged[149]["light_p"] == pytest.approx(149 / 255, abs=1e-4)
+    header, saved = records.read(records.file_of(path, records.describe(Shade())))
+    assert header["judge"] == "shade"
+    assert saved == judged
+
+
+def test_an_interrupted_judge_goes_on_where_it_stopped(folder: tuple[Path, list[dict[str, Any]]]) -> None:
+    path, rows = folder
+    with pytest.raises(KeyboardInterrupt):
+        records.judge_images(Interrupted(), rows, path, progress=False)
+    log = records.file_of(path, records.describe(Shade()))
+    log.write_text(log.read_text() + '{"image": "64.png", "fa')  # the line that the interruption tore
+    again = Shade()
+    judged = records.judge_images(again, rows, path, progress=False)
+    assert again.seen == 150 - 64
+    assert judged == records.judge_images(Shade(), rows, path / ".." / path.name, progress=False)
+    assert len(records.read(log)[1]) == 150
+
+
+def test_an_image_that_changed_is_judged_again(folder: tuple[Path, list[dict[str, Any]]]) -> None:
+    path, rows = folder
+    records.judge_images(Shade(), rows, path, progress=False)
+    Image.effect_noise((8, 8), 50).save(path / "3.png")
+    again = Shade()
+    records.judge_images(again, rows, path, progress=False)
+    assert again.seen == 1
+
+
+def test_another_version_of_a_judge_judges_anew(folder: tuple[Path, list[dict[str, Any]]]) -> None:
+    path, rows = folder
+    records.judge_images(Shade(), rows, path, progress=False)
+    other = Shade(version=2)
+    records.judge_images(other, rows, path, progress=False)
+    assert other.seen == 150
+
+
+def test_a_broken_line_is_named(folder: tuple[Path, list[dict[str, Any]]]) -> None:
+    path, rows = folder
+    records.judge_images(Shade(), rows, path, progress=False)
+    log = records.file_of(path, records.describe(Shade()))
+    lines = log.read_text().splitlines()
+    log.write_text("\n".join([lines[0], "{oops", *lines[2:]]) + "\n")
+    with pytest.raises(ValueError, match="line 2 of .*shade.jsonl is not JSON"):
+        records.read(log)
+
+
+def test_missing_images_and_miscounting_judges_are_refused(folder: tuple[Path, list[dict[str, Any]]]) -> None:
+    path, rows = folder
+
+    class Short(Shade):
+        def __call__(self, images: Any) -> list[Judgement]:
+            return super().__call__(images)[1:]
+
+    with pytest.raises(ValueError, match="gave 63 judgements for 64 images"):
+        records.judge_images(Short(), rows, path, progress=False)
+    (path / "5.png").unlink()
+    with pytest.raises(FileNotFoundError, match="5.png"):
+        records.judge_images(Shade(), rows, path, progress=False)
+
+
+def test_a_judge_is_described_in_plain_json() -> None:
+    described = records.describe(Shade())
+    assert json.loads(json.dumps(described)) == described
+    assert described["attributes"] == {"light": ["day", "night"]}
