@@ -21,6 +21,13 @@ def tiny_sd() -> StableDiffusionPipeline:
 
 
 @pytest.fixture(scope="session")
+def tiny_distilled() -> StableDiffusionPipeline:
+    import tiny
+
+    return tiny.make_distilled()
+
+
+@pytest.fixture(scope="session")
 def tiny_sdxl() -> StableDiffusionXLPipeline:
     import tiny
 
@@ -32,3 +39,12 @@ def tiny_flux() -> FluxPipeline:
     import tiny
 
     return tiny.make_flux()
+
+
+@pytest.fixture(scope="session")
+def portraits_pipe() -> StableDiffusionPipeline:
+    from fairmapping import portraits
+
+    pipe = portraits.load()
+    pipe.set_progress_bar_config(disable=True)
+    return pipe

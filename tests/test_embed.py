@@ -25,6 +25,15 @@ def test_sequence_is_what_the_text_encoder_gives(tiny_sd):
     assert not found.sequence.requires_grad
 
 
+def test_a_masked_encoder_sees_its_mask(tiny_distilled):
+    tokens = tiny_distilled.tokenizer(PROMPTS, padding="max_length", max_length=tiny.TOKENS, return_tensors="pt")
+    with torch.no_grad():
+        expected = tiny_distilled.text_encoder(tokens.input_ids, attention_mask=tokens.attention_mask)[0]
+    found = encode(tiny_distilled, PROMPTS)
+    torch.testing.assert_close(found.sequence, expected, rtol=0, atol=0)
+    assert torch.equal(found.mask, tokens.attention_mask.bool())
+
+
 def test_sdxl_joins_two_encoders_and_pools_the_second(tiny_sdxl):
     tokens = tiny_sdxl.tokenizer(PROMPTS, padding="max_length", max_length=tiny.TOKENS, return_tensors="pt")
     with torch.no_grad():

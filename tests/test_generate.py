@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 
 import numpy as np
 import pytest
@@ -10,9 +11,12 @@ import torch
 from PIL import Image
 
 from fairmapping.attach import attached, is_attached
-from fairmapping.generate import Row, call_defaults, generate, image_seed
+from fairmapping import runs
+from fairmapping.generate import call_defaults, generate, image_seed
+from fairmapping.runs import Row
 from fairmapping.prompts import Prompt
 
+module = sys.modules[generate.__module__]  # fairmapping.generate is the function
 PROMPTS = [
     Prompt("a portrait of a doctor", "doctor", (), "a portrait of {}"),
     Prompt("a portrait of a female doctor", "doctor", (("gender", "female"),), "a portrait of {}"),
@@ -36,11 +40,11 @@ def lines(folder):
 
 @pytest.fixture
 def crashing(monkeypatch):
-    """Make the given call of a function of generate.py raise, as if the process had been stopped there."""
-    import fairmapping.generate as module
+    """Make the given call of a function of generate.py or runs.py raise, as if the process had been stopped there."""
 
     def arrange(name, number, error=KeyboardInterrupt):
-        count, original = 0, getattr(module, name)
+        count, owner = 0, runs if hasattr(runs, name) else module
+        original = getattr(owner, name)
 
         def sometimes(*args, **kwargs):
             nonlocal count
@@ -49,8 +53,8 @@ def crashing(monkeypatch):
                 raise error
             return original(*args, **kwargs)
 
-        monkeypatch.setattr(module, name, sometimes)
-        return lambda: monkeypatch.setattr(module, name, original)
+        monkeypatch.setattr(owner, name, sometimes)
+        return lambda: monkeypatch.setattr(owner, name, original)
 
     return arrange
 
@@ -66,12 +70,14 @@ def test_an_image_is_what_the_pipeline_draws_from_its_seed(tiny_sd):
 
 def test_rows_say_what_was_asked(tiny_sd):
     row = generate(tiny_sd, PROMPTS[1:2], seed=3, **CALL).rows[0]
-    assert row == Row("", "raw", PROMPTS[1].text, "doctor", "a portrait of {}", (("gender", "female"),), 0, 3_000_000)
+    text = PROMPTS[1].text
+    groups = (("gender", "female"),)
+    assert row == Row("", "raw", text, "doctor", "a portrait of {}", groups, 0, image_seed(3, text, 0))
     plain = generate(tiny_sd, ["a man"], **CALL).rows[0]
     assert (plain.prompt, plain.keyword, plain.groups) == ("a man", "a man", ())
 
 
-def test_noise_depends_on_seed_and_index_alone(tiny_sd, monkeypatch):
+def test_noise_depends_on_seed_prompt_and_index_alone(tiny_sd, monkeypatch):
     seen = {}
 
     def record(**call):
@@ -92,16 +98,15 @@ def test_noise_depends_on_seed_and_index_alone(tiny_sd, monkeypatch):
         (PROMPTS, 5, tiny.random_map(pipe)),
     ):
         generate(pipe, prompts, images_per_prompt=3, seed=5, batch_size=size, fair_map=fair_map, progress=False)
-    assert {seed for _, seed in seen} == {image_seed(5, i) for i in range(3)}
+    assert set(seen) == {(prompt.text, image_seed(5, prompt.text, i)) for prompt in PROMPTS for i in range(3)}
     for draws in seen.values():
         assert all(torch.equal(draw, draws[0]) for draw in draws)
-    assert len({tuple(draws[0].tolist()) for draws in seen.values()}) == 3
-    assert image_seed(5, 2) == 5_000_002
+    assert len({tuple(draws[0].tolist()) for draws in seen.values()}) == 3 * len(PROMPTS)
+    assert image_seed(5, "a", 2) != image_seed(5, "a", 3) != image_seed(4, "a", 3)
+    assert 0 <= image_seed(0, "", 0) < 2**63
 
 
 def test_batches_are_filled_across_prompts(tiny_sd, monkeypatch):
-    import fairmapping.generate as module
-
     sizes, original = [], module._draw
     monkeypatch.setattr(module, "_draw", lambda pipe, rows, call: sizes.append(len(rows)) or original(pipe, rows, call))
     generate(tiny_sd, PROMPTS, images_per_prompt=3, batch_size=4, **CALL)
@@ -115,7 +120,7 @@ def test_the_mapped_arm_is_the_attached_pipeline(tiny_sdxl):
     with attached(tiny_sdxl, fair_map, strength=0.7):
         expected = tiny_sdxl(
             [prompt.text for prompt in PROMPTS],
-            generator=[torch.Generator().manual_seed(image_seed(0, 0)) for _ in PROMPTS],
+            generator=[torch.Generator().manual_seed(image_seed(0, prompt.text, 0)) for prompt in PROMPTS],
             num_inference_steps=2,
             guidance_scale=3.0,
             negative_prompt=["a hat"] * len(PROMPTS),
@@ -145,7 +150,7 @@ def test_a_folder_holds_images_manifest_and_settings(tiny_sd, tmp_path):
         "template": "a portrait of {}",
         "groups": [["gender", "female"]],
         "index": 0,
-        "seed": 0,
+        "seed": image_seed(0, PROMPTS[1].text, 0),
     }
     assert result.rows[2].image.startswith("images/raw/a-portrait-of-a-female-doctor-")
     assert result.rows[2].image.endswith("/0000.png")
@@ -157,7 +162,7 @@ def test_a_folder_holds_images_manifest_and_settings(tiny_sd, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "number"), [("_draw", 1), ("_draw", 3), ("_save", 1), ("_save", 6), ("_append", 2), ("_append", 3)]
+    ("name", "number"), [("_draw", 1), ("_draw", 3), ("save_image", 1), ("save_image", 6), ("append", 2), ("append", 3)]
 )
 def test_a_stopped_run_ends_like_an_undisturbed_one(tiny_sd, tmp_path, crashing, name, number):
     call = {"images_per_prompt": 3, "batch_size": 4, "fair_map": tiny.random_map(tiny_sd)} | CALL
@@ -230,6 +235,23 @@ def test_both_arms_share_a_folder(tiny_sd, tmp_path):
     assert half.rows[0].image.startswith("images/half/")
 
 
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # diffusers' own, with NumPy 2
+def test_settings_are_plain_json_for_a_scheduler_with_infinities(tmp_path):
+    from diffusers import DPMSolverMultistepScheduler
+
+    pipe = tiny.make_sd()
+    pipe.scheduler = DPMSolverMultistepScheduler.from_config(pipe.scheduler.config)
+    assert pipe.scheduler.config["lambda_min_clipped"] == -np.inf
+    for _ in range(2):
+        generate(pipe, PROMPTS[:1], out=tmp_path, **CALL)
+
+    def refuse(name):
+        raise AssertionError(f"{name} is no JSON")
+
+    found = json.loads((tmp_path / "settings.json").read_text(), parse_constant=refuse)["scheduler"]
+    assert (found["class"], found["lambda_min_clipped"]) == ("DPMSolverMultistepScheduler", "-inf")
+
+
 def test_other_settings_are_refused_with_every_difference(tiny_sd, tmp_path):
     fair_map = tiny.random_map(tiny_sd)
     generate(tiny_sd, PROMPTS[:1], out=tmp_path, fair_map=fair_map, **CALL)
@@ -246,7 +268,7 @@ def test_other_settings_are_refused_with_every_difference(tiny_sd, tmp_path):
         assert part in str(caught.value)
     with pytest.raises(ValueError, match=r"mapped\.map is "):
         generate(tiny_sd, PROMPTS[:1], out=tmp_path, fair_map=tiny.random_map(tiny_sd, seed=1), **CALL)
-    with pytest.raises(ValueError, match=r"models\.unet is .*; models\.vae is "):
+    with pytest.raises(ValueError, match=r"models\.text_encoder is .*models\.unet is .*models\.vae is "):
         generate(tiny.make_sd(seed=2), PROMPTS[:1], out=tmp_path, **CALL)
     with pytest.raises(ValueError, match="pipeline is .*StableDiffusionPipeline"):
         pipe = tiny.make_sd()
@@ -304,7 +326,8 @@ def test_a_pipeline_with_a_map_attached_or_another_encoder_is_refused(tiny_sd, t
     with attached(tiny_sd, tiny.random_map(tiny_sd)), pytest.raises(RuntimeError, match="attached to this pipeline"):
         generate(tiny_sd, PROMPTS, **CALL)
     with pytest.raises(ValueError, match="wide"):
-        generate(tiny_sd, PROMPTS, fair_map=tiny.random_map(tiny_sdxl), out=tmp_path, **CALL)
+        generate(tiny_sd, PROMPTS, fair_map=tiny.random_map(tiny_sdxl), out=tmp_path / "run", **CALL)
+    assert not (tmp_path / "run").exists()
 
 
 def test_only_the_embedded_model_has_defaults(tiny_sd):

@@ -22,11 +22,13 @@ PACKAGE = Path(fairmapping.__file__).parent
 # A module may import those further up, never one on its own line or below. Modules of a subpackage go by the
 # subpackage's name and may import each other.
 ROAD = (
-    {"prompts", "mapping", "metrics"},
+    {"english", "wordfiles", "mapping", "metrics", "runs"},
+    {"prompts"},
     {"lists", "judges"},
     {"embed", "portraits"},
-    {"solve"},
-    {"bias", "fit"},
+    {"solve", "pipelines"},
+    {"bias"},
+    {"fit"},
     {"attach"},
     {"generate"},
     {"results"},
@@ -37,9 +39,21 @@ ROAD = (
     {"demo"},
     {"cli"},
 )
-ALONE = {"prompts", "mapping", "metrics"}
-KNOW_DIFFUSERS = {"embed", "attach", "generate", "portraits"}
-NO_TORCH = {"prompts", "lists", "metrics", "results", "words", "charts", "sections", "report"}
+ALONE = {"english", "wordfiles", "mapping", "metrics", "runs"}
+KNOW_DIFFUSERS = {"embed", "attach", "generate", "portraits", "pipelines"}
+NO_TORCH = {
+    "runs",
+    "english",
+    "wordfiles",
+    "prompts",
+    "lists",
+    "metrics",
+    "results",
+    "words",
+    "charts",
+    "sections",
+    "report",
+}
 PROVIDED_BY = {"PIL": "pillow"}  # where the import is not named like the distribution
 
 

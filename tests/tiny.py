@@ -21,6 +21,8 @@ from diffusers import (
 )
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import (
+    BertConfig,
+    BertModel,
     CLIPTextConfig,
     CLIPTextModel,
     CLIPTextModelWithProjection,
@@ -54,6 +56,28 @@ def make_sd(seed: int = 0) -> StableDiffusionPipeline:
     )
 
 
+def make_distilled() -> StableDiffusionPipeline:
+    """What the embedded model is: Stable Diffusion with BERT (32 wide, padding masked) and guidance in the weights.
+
+    No negative prompt is encoded, whatever the guidance scale.
+    """
+    pipe = make_sd()
+    torch.manual_seed(3)
+    bert = BertConfig(
+        vocab_size=len(t5_tokenizer()),
+        hidden_size=32,
+        intermediate_size=37,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        max_position_embeddings=TOKENS,
+        pad_token_id=0,
+    )
+    encoder = BertModel(bert, add_pooling_layer=False)
+    encoder.config.use_attention_mask = True
+    pipe.register_modules(text_encoder=encoder, tokenizer=t5_tokenizer(), unet=_unet(32, time_cond_proj_dim=8))
+    return _quiet(pipe)
+
+
 def make_sdxl() -> StableDiffusionXLPipeline:
     """SDXL: two CLIP encoders side by side, 32 + 24 wide, pooled embeddings (24) from the second."""
     torch.manual_seed(1)
@@ -73,7 +97,7 @@ def make_sdxl() -> StableDiffusionXLPipeline:
 
 
 def make_flux() -> FluxPipeline:
-    """Flux: the sequence is T5's (32 wide), CLIP gives only the pooled; its negative prompt is encoded by a second call."""
+    """Flux: the sequence is T5's (32 wide), CLIP gives only the pooled; a second call encodes the negative prompt."""
     torch.manual_seed(2)
     transformer = FluxTransformer2DModel(
         patch_size=1,
@@ -107,9 +131,7 @@ def clip_tokenizer() -> CLIPTokenizer:
     merges = [("d", "o"), ("w", "o"), ("m", "a"), ("a", "n</w>")]
     symbols = [*_ALPHABET, *(letter + "</w>" for letter in _ALPHABET), *("".join(pair) for pair in merges)]
     vocabulary = ["<|startoftext|>", "<|endoftext|>", *symbols]
-    return CLIPTokenizer(
-        vocab={token: i for i, token in enumerate(vocabulary)}, merges=merges, model_max_length=TOKENS
-    )
+    return CLIPTokenizer(vocab={token: i for i, token in enumerate(vocabulary)}, merges=merges, model_max_length=TOKENS)
 
 
 def t5_tokenizer() -> PreTrainedTokenizerFast:

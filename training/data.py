@@ -22,7 +22,9 @@ def load_renders(folder: Path) -> tuple[np.ndarray, pd.DataFrame]:
     table = pd.concat(labels, ignore_index=True)
     images = np.concatenate(pixels) if len(pixels) > 1 else pixels[0]
     if len(images) != len(table):
-        raise ValueError(f"{folder} holds {len(images)} pictures and {len(table)} labels: run the renderer again to its end")
+        raise ValueError(
+            f"{folder} holds {len(images)} pictures and {len(table)} labels: run the renderer again to its end"
+        )
     return images, table
 
 

@@ -46,9 +46,13 @@ def main() -> None:
     common = {"seed": arg.seed, "attributes": ["gender", "race"], "batch_size": 64}
     figures: dict[str, str] = {}
 
-    neutral = fm.audit(pipe, prompts.neutral(everyone, TEMPLATE), images_per_prompt=arg.images, out=arg.out / "neutral", **common)
+    neutral = fm.audit(
+        pipe, prompts.neutral(everyone, TEMPLATE), images_per_prompt=arg.images, out=arg.out / "neutral", **common
+    )
     women = neutral.table("gender").set_index("keyword")["female"]
-    known = {row["occupation"]: row["sd15_woman"] / (row["sd15_woman"] + row["sd15_man"]) for row in lists.occupation_table()}
+    known = {
+        row["occupation"]: row["sd15_woman"] / (row["sd15_woman"] + row["sd15_man"]) for row in lists.occupation_table()
+    }
     held = uncaptioned()
     for name, chosen in (("captioned", [k for k in everyone if k not in held]), ("never captioned", sorted(held))):
         ours, theirs = women[chosen], np.array([known[k] for k in chosen])
@@ -68,7 +72,9 @@ def main() -> None:
     figures["neutral: race of all images"] = ", ".join(f"{group} {share:.1%}" for group, share in race.items())
     figures["neutral: no face found"] = rate(neutral.rows["faces"] == 0)
 
-    rows = prompts.specific(everyone, ["gender", "race"], TEMPLATE) + prompts.specific(everyone, ["race", "gender"], TEMPLATE, joint=True)
+    rows = prompts.specific(everyone, ["gender", "race"], TEMPLATE) + prompts.specific(
+        everyone, ["race", "gender"], TEMPLATE, joint=True
+    )
     explicit = fm.audit(pipe, rows, images_per_prompt=arg.explicit_images, out=arg.out / "explicit", **common)
     said = Counter()
     for caption in make_captions(30000):
@@ -85,8 +91,12 @@ def main() -> None:
     figures["explicit gender and race, both obeyed"] = rate(table[both]["gender_right"] & table[both]["race_right"])
     rare = table[gender].apply(lambda row: said[row["keyword"], row["asked_gender"]] <= 20, axis=1)
     rare &= ~table[gender]["keyword"].isin(held)
-    figures["explicit gender obeyed, pairs in at most 20 of 30,000 captions"] = rate(table[gender][rare]["gender_right"])
-    figures["explicit gender obeyed, occupations never captioned"] = rate(table[gender & table["keyword"].isin(held)]["gender_right"])
+    figures["explicit gender obeyed, pairs in at most 20 of 30,000 captions"] = rate(
+        table[gender][rare]["gender_right"]
+    )
+    figures["explicit gender obeyed, occupations never captioned"] = rate(
+        table[gender & table["keyword"].isin(held)]["gender_right"]
+    )
     worst = table[gender].groupby("keyword")["gender_right"].mean().sort_values().head(5)
     figures["explicit gender, the five worst occupations"] = ", ".join(f"{k} {v:.0%}" for k, v in worst.items())
 
@@ -94,7 +104,11 @@ def main() -> None:
     feelings = fm.audit(pipe, emotion_rows, images_per_prompt=20, out=arg.out / "emotions", **common)
     expected = feelings.rows["keyword"].map(feelings.settings["expected"]["expression"])
     figures["emotion words: expression as expected"] = rate(feelings.rows["expression"] == expected)
-    plain = [Prompt("an empty room", "an empty room"), Prompt("a landscape", "a landscape"), Prompt("a still life", "a still life")]
+    plain = [
+        Prompt("an empty room", "an empty room"),
+        Prompt("a landscape", "a landscape"),
+        Prompt("a still life", "a still life"),
+    ]
     empty = fm.audit(pipe, plain, images_per_prompt=40, out=arg.out / "empty", **common)
     figures["prompts without a person: no face found"] = rate(empty.rows["faces"] == 0)
 
@@ -106,7 +120,9 @@ def main() -> None:
         card["generated"] = {"prompts": "explicit ones, so the rows are what was asked, not what is in the picture"}
         for attribute in ("gender", "race"):
             groups = card["attributes"][attribute]
-            seen = pd.crosstab(table[f"asked_{attribute}"], table[attribute]).reindex(index=groups, columns=groups, fill_value=0)
+            seen = pd.crosstab(table[f"asked_{attribute}"], table[attribute]).reindex(
+                index=groups, columns=groups, fill_value=0
+            )
             card["generated"][attribute] = seen.to_numpy().tolist()
         card["generated"]["no_face"] = [int((explicit.rows["faces"] == 0).sum()), len(explicit.rows)]
         arg.card.write_text(json.dumps(card, indent=1) + "\n")

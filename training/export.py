@@ -29,8 +29,10 @@ def main() -> None:
     autoencoder.load_state_dict(torch.load(arg.work / "autoencoder.pt", weights_only=True))
     denoiser.half().save_pretrained(arg.out / "denoiser")
     autoencoder.half().save_pretrained(arg.out / "autoencoder")
-    scheduler = DPMSolverMultistepScheduler(**{k: v for k, v in SCHEDULE.items() if k != "clip_sample"},
-                                            timestep_spacing="trailing", final_sigmas_type="zero")  # fmt: skip
+    schedule = {name: value for name, value in SCHEDULE.items() if name != "clip_sample"}
+    scheduler = DPMSolverMultistepScheduler(
+        **schedule, timestep_spacing="trailing", final_sigmas_type="zero", steps_offset=1
+    )
     scheduler.save_pretrained(arg.out / "scheduler")
     size = sum(path.stat().st_size for path in arg.out.rglob("*.safetensors"))
     print(f"step {state['step']}, {state['seconds'] / 60:.0f} minutes of training, {size / 1e6:.1f} MB of weights")

@@ -63,7 +63,10 @@ def main() -> None:
         schedule.step()
         total, plain = total + loss.item(), plain + F.l1_loss(image, target).item()
         if step % 100 == 99:
-            print(f"step {step + 1}: mean absolute error {total / 100:.4f}, without clean-up {plain / 100:.4f}", flush=True)
+            print(
+                f"step {step + 1}: mean absolute error {total / 100:.4f}, without clean-up {plain / 100:.4f}",
+                flush=True,
+            )
             total = plain = 0.0
     torch.save(coder.state_dict(), arg.work / "autoencoder.tmp")
     os.replace(arg.work / "autoencoder.tmp", arg.work / "autoencoder.pt")

@@ -1,6 +1,6 @@
 """Trains the denoiser on the rendered faces; resumes from its last checkpoint, stops at a step or a time.
 
-python training/train_denoiser.py --renders .work/renders --work .work --steps 20000 [--minutes 90] [--guide-from 12000]
+python training/train_denoiser.py --renders .work/renders --work .work --steps 4500 [--minutes 90] [--guide-from 2600]
 Writes denoiser.pt every few minutes: weights, their moving average, optimiser, step, seconds trained.
 
 Two phases. First plain conditional training, with the prompt emptied one time in ten. From ``--guide-from`` on
@@ -30,10 +30,15 @@ from world import EXPRESSIONS, UNSTATED_EXPRESSION
 
 from fairmapping.portraits.denoiser import PortraitsDenoiser
 
-SCHEDULE = {"num_train_timesteps": 1000, "beta_schedule": "squaredcos_cap_v2", "prediction_type": "v_prediction", "clip_sample": False}
+SCHEDULE = {
+    "num_train_timesteps": 1000,
+    "beta_schedule": "squaredcos_cap_v2",
+    "prediction_type": "v_prediction",
+    "clip_sample": False,
+}
 EMPTY_PROMPT = 0.1
 MAX_GUIDANCE = 8.0
-# Full guidance at every noise level over-saturates flat colours; it acts fully in the middle and fades towards the ends.
+# Full guidance at every noise level over-saturates flat colours: it acts in the middle and fades towards both ends.
 GUIDED_STEPS = (150, 950)
 
 
@@ -61,7 +66,10 @@ class Draws:
         self.races = np.cumsum(np.array(captions["races"].tolist()), axis=1)
         self.cue = np.array([cues.index(cue) for cue in captions["cue"]])
         unstated = np.cumsum([UNSTATED_EXPRESSION[name] for name in EXPRESSIONS])
-        stated = [np.cumsum([name == said for name in EXPRESSIONS]) if isinstance(said, str) else unstated for said in captions["expression"]]
+        stated = [
+            np.cumsum([name == said for name in EXPRESSIONS]) if isinstance(said, str) else unstated
+            for said in captions["expression"]
+        ]
         self.expression = np.array(stated, float)
 
     def __call__(self, rng: np.random.Generator, n: int) -> tuple[Tensor, Tensor]:
@@ -85,9 +93,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--renders", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=20000, help="the learning rate falls to zero here")
+    parser.add_argument("--steps", type=int, default=4500, help="the learning rate falls to zero here")
     parser.add_argument("--minutes", type=float, default=math.inf)
-    parser.add_argument("--guide-from", type=int, default=12000)
+    parser.add_argument("--guide-from", type=int, default=2600)
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--seed", type=int, default=0)
@@ -120,12 +128,14 @@ def main() -> None:
         os.replace(checkpoint.with_suffix(".tmp"), checkpoint)
 
     start = last_save = time.monotonic()
-    running = 0.0
+    running: list[float] = []
     stop = []
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, lambda *_: stop.append(True))  # finish the step, save, leave
     while not stop and step < arg.steps and time.monotonic() - start < 60 * arg.minutes:
-        rng = np.random.default_rng([arg.seed, step])  # one stream a step, so a resumed run sees what an undisturbed one does
+        rng = np.random.default_rng(
+            [arg.seed, step]
+        )  # one stream a step, so a resumed run sees what an undisturbed one does
         torch.manual_seed(arg.seed + 7919 * step)
         latent, prompt = (t.to(device) for t in draws(rng, arg.batch))
         # Half a uniform grid of noise levels, half nearer the middle, where the prompt decides who is drawn.
@@ -146,7 +156,11 @@ def main() -> None:
                 with_prompt = run_average(noisy[:half], t[:half], prompt[:half]).sample
                 without = run_average(noisy[:half], t[:half], draws.empty.to(device).expand_as(prompt[:half])).sample
             target[:half] += push * (with_prompt - without)
-        rate = arg.rate * min(1.0, (step + 1) / 300) * (1.0 if step < 0.7 * arg.steps else (arg.steps - step) / (0.3 * arg.steps))
+        rate = (
+            arg.rate
+            * min(1.0, (step + 1) / 300)
+            * (1.0 if step < 0.7 * arg.steps else (arg.steps - step) / (0.3 * arg.steps))
+        )
         loss = (run(noisy, t, prompt, cond).sample - target).square().mean()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -157,11 +171,11 @@ def main() -> None:
         decay = min(0.9995, (1 + step) / (10 + step))
         with torch.no_grad():
             torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1 - decay)
-        running += loss.item()
+        running.append(loss.item())
         if step % 100 == 0:
             seconds = time.monotonic() - start
-            print(f"step {step} loss {running / 100:.4f} {trained + seconds:.0f} s", flush=True)
-            running = 0.0
+            print(f"step {step} loss {np.mean(running):.4f} {trained + seconds:.0f} s", flush=True)
+            running.clear()
         if time.monotonic() - last_save > 120:
             save(trained + time.monotonic() - start)
             last_save = time.monotonic()

@@ -53,7 +53,9 @@ def main() -> None:
         rows = np.sort(rng.choice(train, arg.batch))
         rows[: arg.batch // 8] = rng.choice(empty, arg.batch // 8)
         x = as_tensor(images[rows])
-        with torch.no_grad():  # half are seen through the autoencoder, and a third of all carry noise, as drawn ones may
+        with (
+            torch.no_grad()
+        ):  # half are seen through the autoencoder, and a third of all carry noise, as drawn ones may
             half = arg.batch // 2
             order = torch.randperm(arg.batch)
             latent = coder.encode(x[order[:half]]).latent_dist.mode()

@@ -44,7 +44,7 @@ RACE_WORDS = {"asian": ("asian",), "black": ("black",), "hispanic": ("hispanic",
 
 @dataclass(frozen=True)
 class Caption:
-    """A caption and who is drawn for it. ``women`` and ``races`` are what is drawn from where the text leaves it open."""
+    """A caption and who is drawn for it. Where the text leaves it open, ``women`` and ``races`` are drawn from."""
 
     text: str
     kind: str  # neutral, gender, race, joint, emotion, person, nobody

@@ -102,8 +102,8 @@ class LanguageBias:
         y = np.array([shares[self.keywords[i]] for i in known], float)
         if len(known) < 3 or not np.isfinite(y).all() or np.ptp(y) == 0:
             raise ValueError(
-                f"{len(known)} of the {len(self.keywords)} keywords have a share of {group!r}; a correlation needs three, "
-                "finite and not all the same"
+                f"{len(known)} of the {len(self.keywords)} keywords have a share of {group!r}; "
+                "a correlation needs three, finite and not all the same"
             )
         x = self.direction(group, owner.name)[known]
         spearman, pearson = stats.spearmanr(x, y), stats.pearsonr(x, y)
@@ -243,10 +243,10 @@ class Contrasts:
         return replace(self, neutral=moved[0], specific=moved[1], mapped=True)
 
     def differences(self, distance: Distance) -> dict[str, Tensor]:
-        """Per attribute (K, V, groups, l, D): specific less neutral, in V versions of each keyword, l rows a distance.
+        """Per attribute (K, V, groups, l, D): specific less neutral, in V versions of each keyword.
 
-        pooled: V = templates, l = 1. position: V = templates * positions, l = 1. sequence: V = templates, l = positions.
-        A distance is the Frobenius norm of its (l, D) block.
+        pooled: V = templates and l = 1; position: V = templates * positions and l = 1; sequence: V = templates and
+        l = positions. A distance is the Frobenius norm of its (l, D) block.
         """
         _check_distance(distance)
         if distance == "pooled":
@@ -267,20 +267,20 @@ class Contrasts:
         difference = self.specific.pooled.view(len(self.neutral), -1, width) - self.neutral.pooled[:, None]
         return self._by_attribute(difference.view(len(self.keywords), len(self.templates), -1, 1, width))
 
-    def bias(self, distance: Distance = "pooled") -> LanguageBias:
-        """The language bias of these embeddings."""
+    def bias(self, distance: Distance = "pooled", matrix: Tensor | None = None) -> LanguageBias:
+        """The language bias of these embeddings x, or of x ``matrix``: cheaper than mapping all of them first."""
         distances, spreads = {}, {}
         for name, difference in self.differences(distance).items():
-            d = difference.double().square().sum((-1, -2)).sqrt().numpy()  # (K, V, groups)
-            d = d.reshape(len(self.keywords), len(self.templates), -1, d.shape[-1])  # positions apart: (K, T, L or 1, groups)
+            moved = difference if matrix is None else difference @ matrix.to(difference)
+            d = moved.double().square().sum((-1, -2)).sqrt().numpy()  # (K, V, groups)
+            d = d.reshape(len(self.keywords), len(self.templates), -1, d.shape[-1])  # (K, T, positions or 1, groups)
             even = can_be_even(d)[..., None]
             count = np.maximum(even.sum(2), 1)
             spread = np.divide(d.std(-1), d.mean(-1), out=np.zeros(d.shape[:-1]), where=even[..., 0])
             distances[name] = (d * even).sum(2) / count
             spreads[name] = spread.sum(2) / count[..., 0]
-        return LanguageBias(
-            self.keywords, self.attributes, self.templates, distance, self.mapped, distances, spreads
-        )
+        mapped = self.mapped or matrix is not None
+        return LanguageBias(self.keywords, self.attributes, self.templates, distance, mapped, distances, spreads)
 
     def _by_attribute(self, difference: Tensor) -> dict[str, Tensor]:
         sizes = [len(item.groups) for item in self.attributes]
@@ -298,11 +298,14 @@ def can_be_even(d: np.ndarray) -> np.ndarray:
 
 def _mean_of_words(embeddings: Embeddings) -> Tensor:
     """(N, D): the mean over the tokens of the text."""
-    weight = embeddings.mask.to(embeddings.sequence)
-    count = weight.sum(1, keepdim=True)
-    if not bool((count > 0).all()):
-        raise ValueError(f"prompt {int((count == 0).nonzero()[0, 0])} has no token of text (its mask is all False)")
-    return torch.bmm((weight / count)[:, None], embeddings.sequence)[:, 0]
+    mask = embeddings.mask
+    if not bool(mask.any(1).all()):
+        raise ValueError(f"prompt {int((~mask.any(1)).nonzero()[0, 0])} has no token of text (its mask is all False)")
+    used = mask.any(0).nonzero()[:, 0]  # mostly the first few of 77 or more
+    begin, end = int(used[0]), int(used[-1]) + 1
+    weight = mask[:, begin:end].to(embeddings.sequence)
+    mean = torch.bmm((weight / weight.sum(1, keepdim=True))[:, None], embeddings.sequence[:, begin:end])
+    return mean[:, 0]
 
 
 def _positions(names: Sequence[str], asked: Iterable[str]) -> list[int]:

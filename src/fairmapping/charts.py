@@ -22,14 +22,13 @@ _TICKS = (0, 25, 50, 75, 100)
 
 @dataclass(frozen=True)
 class Point:
-    """One dot of a scatter: x and y in data units, a name for the tooltip, a class for its colour, and whether its
-    name is written out."""
+    """One dot of a scatter: x and y in data units, a tooltip, a class for its colour, and a name to write beside it."""
 
     x: float
     y: float
-    name: str
+    tooltip: str
     kind: str = ""
-    labelled: bool = False
+    name: str = ""
 
 
 def axis(labels: Mapping[float, str]) -> Markup:
@@ -90,7 +89,7 @@ def scatter(
     label: str,
     height: int = 340,
 ) -> Markup:
-    """Dots between the outer ticks. Labelled ones carry their name; every one has it as a tooltip."""
+    """Dots between the outer ticks. Named ones carry their name; every one has its tooltip."""
     x_low, x_high, y_low, y_high = min(x_ticks), max(x_ticks), min(y_ticks), max(y_ticks)
 
     def across(x: float) -> float:
@@ -108,13 +107,13 @@ def scatter(
         )
     for y, text in y_ticks.items():
         parts.append(Markup('<line x1="0%" x2="100%" y1="{0}" y2="{0}" class="grid"/>').format(_n(down(y))))
-        parts.append(Markup('<text x="4" y="{}">{}</text>').format(_n(down(y) + (13 if y == y_high else -4)), text))
-    for point in sorted(points, key=lambda point: point.labelled):
+        parts.append(Markup('<text x="-6" y="{}" text-anchor="end">{}</text>').format(_n(down(y) + 4), text))
+    for point in sorted(points, key=lambda point: bool(point.name)):
         x, y = across(point.x), down(point.y)
         dot = Markup('<circle cx="{}%" cy="{}" r="4" class="dot {}"><title>{}</title></circle>')
-        parts.append(dot.format(_n(x), _n(y), point.kind, point.name))
-        if point.labelled:
-            left = x > 70
+        parts.append(dot.format(_n(x), _n(y), point.kind, point.tooltip))
+        if point.name:
+            left = x > 55
             text = Markup('<text x="{}%" dx="{}" y="{}" text-anchor="{}" class="name">{}</text>')
             parts.append(text.format(_n(x), -8 if left else 8, _n(y + 4), "end" if left else "start", point.name))
     return _svg(parts, height + 20, "scatter", label)

@@ -4,6 +4,8 @@ offers."""
 from __future__ import annotations
 
 import difflib
+import os
+import warnings
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
@@ -80,6 +82,9 @@ Templates = Annotated[
     list[str] | None,
     typer.Option("--template", help='Where the keyword goes, e.g. "a portrait of {}". Repeat for several.'),
 ]
+DistanceOption = Annotated[
+    Distance, typer.Option(help="Between prompts: pooled over their words, per position, or the whole sequence.")
+]
 MapSource = Annotated[str | None, typer.Option("--map", help="A fair map: a folder from `fit`, or a hub id.")]
 Strength = Annotated[float, typer.Option(help="0 leaves the model as it is, 1 applies the map in full.")]
 Seed = Annotated[int, typer.Option(help="Same seed, same images.")]
@@ -95,13 +100,17 @@ Batch = Annotated[int, typer.Option("--batch-size", min=1, help="Images drawn at
 
 @app.callback()
 def main(
-    traceback: Annotated[bool, typer.Option(help="Show where an error comes from, instead of one line.")] = False,
+    traceback: Annotated[bool, typer.Option("--traceback", help="Show where an error comes from.")] = False,
 ) -> None:
     """
     Assess the demographic bias of text-to-image models, mitigate it by Fair Mapping, and show what changed.
 
     Start with `fairmapping demo`: the whole road on an embedded model, offline, in a few minutes.
     """
+    # What these libraries say while they load (missing extras, deprecations) is nothing that a user of this can mend.
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
+    warnings.filterwarnings("ignore", category=FutureWarning, module="diffusers")
 
 
 @app.command("lists")
@@ -137,6 +146,140 @@ def lists_command(
 
 
 @app.command()
+def measure(
+    keywords: Keywords = "occupations",
+    attributes: Attributes = "gender",
+    shares: Annotated[
+        str | None,
+        typer.Option(help="Known shares to correlate with: `sd15`, or a .csv with the columns keyword and share."),
+    ] = None,
+    group: Annotated[str | None, typer.Option(help="The group the shares are of; by default the first.")] = None,
+    top: Annotated[int, typer.Option(min=1, help="How many keywords to show, the most biased first.")] = 20,
+    csv: Annotated[Path | None, typer.Option(help="Save the whole table to this file.")] = None,
+    template: Templates = None,
+    distance: DistanceOption = Distance.pooled,
+    map_: MapSource = None,
+    model: Model = "portraits",
+    device: Device = None,
+    dtype: Precision = DType.float32,
+) -> None:
+    """
+    Show the language bias of a model's text encoder, keyword by keyword, the most biased first.
+
+    Language bias is the spread of the distances from a neutral prompt ("a portrait of a nurse") to its versions ("a
+    portrait of a female nurse", ...), over their mean: 0 is even. Nothing is drawn.
+
+    Examples:
+
+    - `fairmapping measure` for the packaged occupations, with the correlation to Stable Diffusion v1.5's images
+    - `fairmapping measure --keywords doctor,nurse --attributes gender,race --csv bias.csv`
+    - `fairmapping measure --keywords mine.csv --shares mine.csv --model runwayml/stable-diffusion-v1-5`
+    """
+    from . import pipelines, prompts
+    from .bias import measure as find
+
+    asked = prompts.resolve_attributes(_listed(attributes))
+    words = _keywords(keywords)
+    known = _shares(shares if shares or keywords != "occupations" else "sd15")
+    bias = find(
+        pipelines.load(model, device=device, dtype=dtype.value),
+        words,
+        asked,
+        templates=template or prompts.DEFAULT_TEMPLATES,
+        distance=distance.value,
+        fair_map=_map(map_),
+        progress=True,
+    )
+    for attribute in asked:
+        found = bias.table(attribute.name)
+        groups = attribute.group_names
+        title = f"Language bias, {attribute.name}: mean {bias.summary()[attribute.name]}"
+        table = Table("", "keyword", "bias", "nearest", *groups, *(["known"] if known else []), title=escape(title))
+        for place, (_, line) in enumerate(found.head(top).iterrows(), 1):
+            cells = [f"{line[name]:.3f}" for name in groups]
+            cells += [f"{known[line['keyword']]:.0%}" if line["keyword"] in known else ""] if known else []
+            table.add_row(str(place), escape(line["keyword"]), f"{line['bias']:.3f}", line["nearest"], *cells)
+        out_console.print(table)
+        of = group or groups[0]
+        if known and of in groups:
+            out_console.print(f"Nearness to {of} and the known shares: {bias.correlation(known, of, attribute.name)}")
+    if csv is not None:
+        bias.table(asked[0].name if len(asked) == 1 else None).to_csv(csv, index=False)
+        out_console.print(f"All {len(words)} keywords are in [bold]{escape(str(csv))}[/]")
+
+
+@app.command()
+def fit(
+    keywords: Keywords = "occupations",
+    attributes: Attributes = "gender,race",
+    holdout: Annotated[
+        str | None,
+        typer.Option(
+            help="Keywords to report on, not to fit on: a list as in --keywords, or a fraction. By default the "
+            "standard 50 of the 153 occupations, and of other keywords a fifth; 0 for none."
+        ),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the map.")] = Path("my-map"),
+    template: Templates = None,
+    solver: Annotated[
+        Solver, typer.Option(help="exact: the optimum. gradient: the paper's deep network.")
+    ] = Solver.exact,
+    distance: DistanceOption = Distance.pooled,
+    weight: Annotated[float, typer.Option(help="Of fairness against staying near the original.")] = 30.0,
+    depth: Annotated[int, typer.Option(min=1, help="Linear layers, for --solver gradient.")] = 8,
+    steps: Annotated[int, typer.Option(min=1, help="At most so many, for --solver gradient.")] = 2000,
+    seed: Annotated[int, typer.Option(help="Draws the keywords to hold out, where a fraction is given.")] = 0,
+    model: Model = "portraits",
+    device: Device = None,
+    dtype: Precision = DType.float32,
+) -> None:
+    """
+    Fit a fair map on a model's text encoder and save it; show the language bias before and after.
+
+    Examples:
+
+    - `fairmapping fit --out my-map` on the packaged occupations
+    - `fairmapping fit --keywords doctor,nurse,judge,clerk,cook --attributes gender --solver gradient`
+    - `fairmapping fit --attributes mine.toml --model ./my-model --out other-map`
+    """
+    from . import lists, pipelines, prompts
+    from .fit import fit as find
+
+    asked = prompts.resolve_attributes(_listed(attributes))
+    words = _keywords(keywords)
+    apart: Any = 0.2 if holdout is None and len(words) >= 5 else _holdout(holdout)
+    if holdout is None and keywords == "occupations":
+        words, apart = lists.split()
+    fair_map = find(
+        pipelines.load(model, device=device, dtype=dtype.value),
+        words,
+        asked,
+        templates=template or prompts.DEFAULT_TEMPLATES,
+        solver=solver.value,
+        distance=distance.value,
+        weight=weight,
+        depth=depth,
+        steps=steps,
+        seed=seed,
+        holdout=apart,
+    )
+    config = fair_map.config
+    table = Table("keywords", "attribute", "before", "after", "change", title="Language bias")
+    for what, n, before, after in (
+        ("fitted", len(config.keywords), config.bias_before, config.bias_after),
+        ("held out", len(config.held_out), config.held_out_bias_before, config.held_out_bias_after),
+    ):
+        for name in before:
+            change = f"{after[name] / before[name] - 1:+.1%}" if before[name] else ""
+            table.add_row(f"{n} {what}", name, f"{before[name]:.4f}", f"{after[name]:.4f}", change)
+    out_console.print(table)
+    if config.relative_change is not None:
+        out_console.print(f"Embeddings moved by {config.relative_change:.1%} of their length")
+    fair_map.save_pretrained(out)
+    out_console.print(f"Saved in [bold]{escape(str(out))}[/]")
+
+
+@app.command()
 def generate(
     prompts: Annotated[list[str] | None, typer.Argument(help="Prompts as they are. Or give --keywords.")] = None,
     keywords: Annotated[
@@ -165,10 +308,11 @@ def generate(
     - `fairmapping generate "a portrait of a doctor" --images 16`
     - `fairmapping generate --keywords doctor,nurse --map my-map --out runs/fair`
     """
+    from . import pipelines
     from .generate import generate as draw
 
     rows = _prompts(prompts, keywords, template)
-    pipe = _pipe(model, device, dtype)
+    pipe = pipelines.load(model, device=device, dtype=dtype.value)
     fair_map = _map(map_)
     done = draw(
         pipe,
@@ -215,9 +359,9 @@ def audit(
     Examples:
 
     - `fairmapping audit --keywords doctor,nurse,carpenter --images 15`
-    - `fairmapping audit --keywords held-out.txt --map my-map --explicit --out runs/x`, then `fairmapping report runs/x`
+    - `fairmapping audit --keywords held-out.txt --map my-map --explicit --out runs/x`
     """
-    from . import prompts
+    from . import pipelines, prompts
     from .audit import audit as assess
 
     templates = template or list(prompts.DEFAULT_TEMPLATES)
@@ -225,7 +369,7 @@ def audit(
     rows = prompts.neutral(_keywords(keywords), templates)
     if explicit:
         rows += prompts.specific(_keywords(keywords), asked, templates[:1])
-    pipe = _pipe(model, device, dtype)
+    pipe = pipelines.load(model, device=device, dtype=dtype.value)
     result = assess(
         pipe,
         rows,
@@ -313,23 +457,28 @@ def _print_audit(result: Any) -> None:
         out_console.print(f"{line['arm']}, explicit {line['attribute']}: {escape(share)}")
 
 
-def _pipe(model: str, device: str | None, dtype: DType) -> Any:
-    """The pipeline that `--model` names."""
-    import torch
+def _shares(source: str | None) -> dict[str, float]:
+    """keyword -> share, from "sd15" or a CSV."""
+    if source is None:
+        return {}
+    if source == "sd15":
+        from .sections import sd15_women
 
-    precision = getattr(torch, dtype.value)
-    if model == "portraits":
-        from . import portraits
+        return sd15_women()
+    import pandas as pd
 
-        pipe = portraits.load(dtype=precision)
-    else:
-        from diffusers import DiffusionPipeline
+    frame = pd.read_csv(source)
+    if not {"keyword", "share"} <= set(frame) or not pd.api.types.is_numeric_dtype(frame["share"]):
+        raise ValueError(f"{source} needs the columns keyword and share, a number; it has {', '.join(frame)}")
+    return dict(zip(frame["keyword"], frame["share"].astype(float), strict=True))
 
-        try:
-            pipe = DiffusionPipeline.from_pretrained(model, torch_dtype=precision)
-        except OSError as error:
-            raise ValueError(f"no model could be loaded from {model!r}: {str(error).splitlines()[0]}") from error
-    return pipe.to(device) if device else pipe
+
+def _holdout(source: str | None) -> Any:
+    """A fraction, or keywords."""
+    try:
+        return float(source or 0)
+    except ValueError:
+        return _keywords(source or "")
 
 
 def _map(source: str | None) -> Any:

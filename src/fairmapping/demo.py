@@ -9,9 +9,10 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
-from . import lists, prompts
+from . import lists, prompts, sections
 from .results import ARMS, Audit
 
 __all__ = ["demo", "occupations_to_report"]
@@ -32,10 +33,11 @@ def demo(
     About 2,700 images in all; with `quick` about 400, in a minute, with wide intervals. `say` is told of each stage.
     Raises ValueError where `out` holds a run made with other settings.
     """
-    from . import portraits
+    from . import pipelines
     from .audit import audit
-    from .bias import measure
-    from .fit import fit
+    from .bias import Contrasts
+    from .embed import fingerprint
+    from .fit import fit_embeddings
     from .mapping import FairMap
     from .report import report
 
@@ -46,19 +48,20 @@ def demo(
     explicit = reported[:: 2 if quick else 3]
     emotions = lists.emotions()[:: 4 if quick else 1]
 
-    pipe = portraits.load()
-    say("Measuring the bias of the language model")
-    before = measure(pipe, keywords=lists.occupations(), attributes=ATTRIBUTES)
+    pipe = pipelines.load("portraits")
+    say(f"Measuring the bias of the language model on {len(fitted) + len(others)} occupations")
+    # measure() and fit() would encode the same prompts each; once is enough for both, and for measuring again after.
+    contrasts = Contrasts.encode(pipe, [*fitted, *others], ATTRIBUTES, progress=progress)
 
     saved = out / "map"
     if (saved / "config.json").exists():
-        say(f"Taking the map in {saved}")
+        say(f"Taking the map from {saved}")
         fair_map = FairMap.from_pretrained(saved)
     else:
-        say(f"Fitting a map on {len(fitted)} occupations")
-        fair_map = fit(pipe, keywords=fitted, attributes=ATTRIBUTES, holdout=others, progress=progress)
+        say(f"Fitting a map on {len(fitted)} of them")
+        fair_map = fit_embeddings(contrasts.select(fitted), held_out=contrasts.select(others), progress=progress)
+        fair_map.config = replace(fair_map.config, encoder=fingerprint(pipe))
         fair_map.save_pretrained(saved)
-    after = measure(pipe, keywords=lists.occupations(), attributes=ATTRIBUTES, fair_map=fair_map)
 
     def assess(name: str, rows: list[prompts.Prompt], images: int) -> Audit:
         say(f"Drawing and judging {name}: {len(rows)} prompts x {images} images x {len(ARMS)} arms")
@@ -77,7 +80,7 @@ def demo(
         assess("explicit prompts", prompts.specific(explicit, ATTRIBUTES, EXPLICIT_TEMPLATE), 2 if quick else 4),
         assess("emotions", prompts.neutral(emotions, EXPLICIT_TEMPLATE), 4 if quick else 6),
     ]
-    page = report(audits, out / "report.html", bias=before, bias_after=after)
+    page = report(audits, out / "report.html", bias=contrasts.bias(), bias_after=contrasts.map(fair_map).bias())
     say(f"Done in {time.perf_counter() - started:.0f} s: {page}")
     return page
 
@@ -85,10 +88,7 @@ def demo(
 def occupations_to_report(held_out: list[str], n: int) -> list[str]:
     """`n` of the occupations, spread evenly over the share of women that Stable Diffusion v1.5 draws, so that none is
     picked by its result."""
-    known = {
-        row["occupation"]: float(row["sd15_woman"]) / (float(row["sd15_woman"]) + float(row["sd15_man"]))
-        for row in lists.occupation_table()
-    }
+    known = sections.sd15_women()
     ranked = sorted(held_out, key=lambda occupation: known[occupation])
     if not 2 <= n <= len(ranked):
         raise ValueError(f"n must be between 2 and {len(ranked)}, got {n}")

@@ -210,7 +210,9 @@ def _arguments(pipe: Any, texts: list[str]) -> dict[str, Any]:
     return arguments
 
 
-def _tokenizer_mask(pipe: Any, texts: list[str], arguments: Mapping[str, Any], length: int, width: int) -> Tensor | None:
+def _tokenizer_mask(
+    pipe: Any, texts: list[str], arguments: Mapping[str, Any], length: int, width: int
+) -> Tensor | None:
     """(N, L) attention mask of the tokenizer whose encoder is ``width`` wide, None where none can be told.
 
     SDXL's two encoders stand side by side and pad alike, so there the first speaks. SD3 joins CLIP and T5 along the

@@ -28,8 +28,7 @@ from .solve import Objective, Terms, solve
 __all__ = ["DeepLinear", "Solver", "fit", "fit_embeddings", "objective"]
 
 Solver = Literal["exact", "gradient"]
-_PADDING_ROWS = 16_384  # padding rows that go into L_text, each counting for many where there are more
-Step = Callable[[int, float, float | None], None]
+_SAMPLE = 8192  # rows that stand for all, where there are hundreds of thousands
 
 
 def fit(
@@ -109,7 +108,7 @@ def fit_embeddings(
     seconds = time.perf_counter() - started
     assert losses is not None
     fair_map = FairMap(maps[0], pooled_weight=maps[1] if len(maps) > 1 else None)
-    gradient = {"depth": depth, "steps": steps, "lr": lr} if solver == "gradient" else {}
+    gradient: dict[str, Any] = {"depth": depth, "steps": steps, "lr": lr} if solver == "gradient" else {}
     config = MapConfig(
         attributes={item.name: {g.name: g.words[0] for g in item.groups} for item in contrasts.attributes},
         keywords=list(contrasts.keywords),
@@ -123,7 +122,7 @@ def fit_embeddings(
         loss_fair=losses[2],
         loss_bound=bound,
         bias_before=_means(contrasts.bias(distance)),
-        bias_after=_means(contrasts.map(fair_map).bias(distance)),
+        bias_after=_means(contrasts.bias(distance, fair_map.weight)),
         relative_change=relative_change(contrasts, fair_map),
         seconds=round(seconds, 3),
         versions=_versions(),
@@ -134,7 +133,7 @@ def fit_embeddings(
             config,
             held_out=list(held_out.keywords),
             held_out_bias_before=_means(held_out.bias(distance)),
-            held_out_bias_after=_means(held_out.map(fair_map).bias(distance)),
+            held_out_bias_after=_means(held_out.bias(distance, fair_map.weight)),
             held_out_relative_change=relative_change(held_out, fair_map),
         )
     fair_map.config = config
@@ -174,14 +173,14 @@ def objective(
 
 
 def relative_change(contrasts: Contrasts, fair_map: FairMap) -> float:
-    """Mean of ||f(x) - x|| / ||x|| over the rows of all prompts, padding included and zero rows left out."""
-    total, count = 0.0, 0
-    for part in (contrasts.neutral, contrasts.specific):
-        norm = part.sequence.norm(dim=-1)
-        change = (fair_map(part.sequence, part.mask) - part.sequence).norm(dim=-1)
-        total += float((change / norm)[norm > 0].double().sum())
-        count += int((norm > 0).sum())
-    return total / max(count, 1)
+    """Mean of ||f(x) - x|| / ||x|| over the rows of all prompts, padding included and zero rows left out.
+
+    Of many rows, some spread evenly over the prompts stand for all.
+    """
+    parts = (contrasts.neutral.sequence.flatten(0, 1), contrasts.specific.sequence.flatten(0, 1))
+    x = torch.cat([part[_spread(len(part), _SAMPLE)] for part in parts])
+    x = x[x.any(-1)]
+    return float(((fair_map(x) - x).norm(dim=-1) / x.norm(dim=-1)).double().mean())
 
 
 class DeepLinear(nn.Module):
@@ -202,13 +201,9 @@ class DeepLinear(nn.Module):
         return torch.linalg.multi_dot(list(self.layers)) if len(self.layers) > 1 else self.layers[0] * 1
 
 
-def _descend(problem: Objective, depth: int, steps: int, lr: float, patience: int, on_step: Step) -> Tensor:
+def _descend(problem: Objective, depth: int, steps: int, lr: float, patience: int, on_step: Callable[..., None]) -> Tensor:
     """Adam on all data at once; returns the folded map of the lowest loss."""
-    problem = Objective(
-        problem.gram.float(),
-        tuple(Terms(t.rows.float(), t.weight.float(), t.keyword) for t in problem.terms),
-        problem.weight,
-    )
+    problem = problem.to(torch.float32)
     network = DeepLinear(len(problem.gram), depth)
     optimizer = torch.optim.Adam(network.parameters(), lr=lr)
     best, best_loss, stalled, halvings = network.fold().detach(), float("inf"), 0, 0
@@ -219,7 +214,7 @@ def _descend(problem: Objective, depth: int, steps: int, lr: float, patience: in
         stalled = 0 if value < best_loss * (1 - 1e-4) else stalled + 1
         if value < best_loss:
             best, best_loss = M.detach(), value
-        on_step(step, best_loss, None)
+        on_step(step, best_loss)
         if stalled >= patience:
             stalled, halvings = 0, halvings + 1
             for group in optimizer.param_groups:
@@ -244,16 +239,21 @@ def _problems(contrasts: Contrasts, distance: Distance, weight: float, ridge: fl
 
 
 def _second_moment(sequence: Tensor, mask: Tensor) -> Tensor:
-    """(D, D) sum of x'x over the rows of text and of padding; of much padding, rows spread evenly stand for all."""
+    """(D, D) sum of x'x over all rows of text, and over the padding, of which some rows stand for all."""
     rows, text = sequence.flatten(0, 1), mask.flatten()
-    padding = (~text).nonzero()[:, 0]
-    words = rows[text]
+    words, padding = rows[text], (~text).nonzero()[:, 0]
     moment = (words.mT @ words).double()
     if len(padding):
-        n = min(len(padding), _PADDING_ROWS)
-        chosen = rows[padding[torch.arange(n) * len(padding) // n]]
-        moment += (chosen.mT @ chosen).double() * (len(padding) / n)
+        index = _spread(len(padding), _SAMPLE)
+        some = rows[padding[index]]
+        moment += (some.mT @ some).double() * (len(padding) / len(index))
     return moment
+
+
+def _spread(total: int, most: int) -> Tensor:
+    """At most ``most`` indices below ``total``, evenly spread."""
+    n = min(total, most)
+    return torch.arange(n) * total // n
 
 
 def _split(keywords: list[str], holdout: float | KeywordSource | None, seed: int) -> tuple[list[str], list[str]]:
@@ -278,9 +278,9 @@ def _check_settings(
 ) -> None:
     if solver not in get_args(Solver):
         raise ValueError(f"solver is {solver!r}; choose {' or '.join(get_args(Solver))}")
-    for name, value, least in (("weight", weight, 0), ("ridge", ridge, 0), ("lr", lr, 0)):
-        if not least < value < float("inf"):
-            raise ValueError(f"{name} is {value}; a number above {least} is needed")
+    for name, value in (("weight", weight), ("ridge", ridge), ("lr", lr)):
+        if not 0 < value < float("inf"):
+            raise ValueError(f"{name} is {value}; a number above 0 is needed")
     for name, count in (("depth", depth), ("steps", steps), ("patience", patience)):
         if count < 1:
             raise ValueError(f"{name} is {count}; at least 1 is needed")
@@ -299,10 +299,10 @@ def _versions() -> dict[str, str]:
 
 
 @contextmanager
-def _progress(shown: bool, solver: Solver, steps: int) -> Iterator[Step]:
-    """A callback of (step, loss, bound) that moves a progress bar."""
+def _progress(shown: bool, solver: Solver, steps: int) -> Iterator[Callable[..., None]]:
+    """A callback of (step, loss[, bound]) that moves a progress bar."""
     if not shown:
-        yield lambda step, loss, bound: None
+        yield lambda step, loss, bound=None: None
         return
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -310,7 +310,7 @@ def _progress(shown: bool, solver: Solver, steps: int) -> Iterator[Step]:
     with Progress(*columns) as bar:
         task = bar.add_task(f"fitting ({solver})", total=steps if solver == "gradient" else None, state="")
 
-        def on_step(step: int, loss: float, bound: float | None) -> None:
+        def on_step(step: int, loss: float, bound: float | None = None) -> None:
             state = f"step {step}, loss {loss:.5f}" + ("" if bound is None else f", at best {bound:.5f}")
             bar.update(task, completed=step, state=state)
 

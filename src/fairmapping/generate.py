@@ -1,28 +1,26 @@
-"""Prompts and seeds to images, in memory or in a folder that an interrupted run goes on with.
-
-A folder holds ``images/<arm>/<prompt>/<index>.png``, ``manifest.jsonl`` with one Row a line, and ``settings.json``.
-An image counts as done once its line stands in the manifest, and a line is written after the image is whole on disk;
-so a run killed at any moment leaves a folder that the same call completes.
-"""
+"""Prompts and seeds to images, in memory or in the folder of a run (:mod:`fairmapping.runs`), which can be resumed."""
 
 from __future__ import annotations
 
 import hashlib
 import inspect
 import json
+import math
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from . import runs
 from .attach import attached, is_attached
 from .embed import check_pipeline
 from .prompts import Prompt
+from .runs import Row
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -32,7 +30,6 @@ if TYPE_CHECKING:
 __all__ = ["Generated", "Row", "call_defaults", "generate", "image_seed"]
 
 SCHEMA_VERSION = 1
-_SEED_STRIDE = 1_000_000
 _OURS = {  # arguments of the pipeline's call that generate sets itself, and what to use instead
     "prompt": "prompts",
     "num_images_per_prompt": "images_per_prompt",
@@ -42,20 +39,6 @@ _OURS = {  # arguments of the pipeline's call that generate sets itself, and wha
     "output_type": "nothing: images are PIL images",
     "return_dict": "nothing: rows and images are returned",
 }
-
-
-@dataclass(frozen=True)
-class Row:
-    """One image: what was asked, with which seed, and where it lies (a path within the folder, "" in memory)."""
-
-    image: str
-    arm: str
-    prompt: str
-    keyword: str
-    template: str
-    groups: tuple[tuple[str, str], ...]
-    index: int
-    seed: int
 
 
 @dataclass(frozen=True)
@@ -102,8 +85,8 @@ def generate(
 ) -> Generated:
     """Draw ``images_per_prompt`` images of every prompt, with the map attached where ``fair_map`` is given.
 
-    The noise of an image depends on ``seed`` and its index alone (:func:`image_seed`), not on its prompt, its batch or
-    the arm; so images of one index can be compared across prompts and arms. ``arm`` names this set of images within
+    The noise of an image depends on ``seed``, its prompt and its index alone (:func:`image_seed`), not on its batch or
+    the arm; so images of one prompt and index can be compared across arms. ``arm`` names this set of images within
     the folder, by default "mapped" with a map and "raw" without.
 
     With ``out``, images and manifest are written there as they are drawn, and what the folder has already is not drawn
@@ -128,36 +111,37 @@ def generate(
     call = _checked_call(pipe, call_defaults(pipe) | call_kwargs)
 
     batches = [rows[start : start + batch_size] for start in range(0, len(rows), batch_size)]
-    mapping = nullcontext() if fair_map is None else attached(pipe, fair_map, strength=strength)
-    drawn: list[Image] = []
-    if out is None:
-        with mapping, _quiet(pipe), _progress(len(rows), 0, arm, progress) as advance:
+    with nullcontext() if fair_map is None else attached(pipe, fair_map, strength=strength), _quiet(pipe):
+        if out is None:
+            with _progress(len(rows), 0, arm, progress) as advance:
+                drawn = [image for batch in batches for image in advance(_draw(pipe, batch, call))]
+            return Generated(rows, None, drawn)
+        folder = Path(out)
+        runs.settle(folder, _settings(pipe, seed, call), arm, _describe_map(fair_map, strength))
+        listed = {row.image for row in runs.read_manifest(folder)}
+        missing = {row.image for row in rows if row.image not in listed or not (folder / row.image).is_file()}
+        with _progress(len(rows), len(rows) - len(missing), arm, progress) as advance:
             for batch in batches:
-                drawn += _draw(pipe, batch, call)
-                advance(len(batch))
-        return Generated(rows, None, drawn)
-
-    folder = Path(out)
-    _settle(folder, _settings(pipe, seed, call), arm, _describe_map(fair_map, strength))
-    listed = {row.image for row in _read_manifest(folder)}
-    missing = {row.image for row in rows if row.image not in listed or not (folder / row.image).is_file()}
-    with mapping, _quiet(pipe), _progress(len(rows), len(rows) - len(missing), arm, progress) as advance:
-        for batch in batches:
-            new = [row for row in batch if row.image in missing]
-            if new:
+                if not any(row.image in missing for row in batch):
+                    continue
                 # The whole batch is drawn again and only what is missing kept: its size can change the last bits of
                 # an image, and a resumed run should end in the very files of an undisturbed one.
-                images = dict(zip(batch, _draw(pipe, batch, call), strict=True))
-                for row in new:
-                    _save(images[row], folder / row.image)
-                _append(folder / "manifest.jsonl", [row for row in new if row.image not in listed])
-                advance(len(new))
+                pairs = zip(batch, _draw(pipe, batch, call), strict=True)
+                new = [(row, image) for row, image in pairs if row.image in missing]
+                for row, image in new:
+                    runs.save_image(image, folder / row.image)
+                runs.append(folder / "manifest.jsonl", [row for row, _ in new if row.image not in listed])
+                advance(new)
     return Generated(rows, folder, [])
 
 
-def image_seed(seed: int, index: int) -> int:
-    """The seed of the torch.Generator that draws image ``index`` of a run: ``seed`` * 1,000,000 + ``index``."""
-    return seed * _SEED_STRIDE + index
+def image_seed(seed: int, prompt: str, index: int) -> int:
+    """The seed of the torch.Generator that draws image ``index`` of ``prompt``: 63 bits of a digest of all three.
+
+    Prompts do not share their noise, so images of different prompts are independent draws; arms do share it.
+    """
+    digest = hashlib.sha256(f"{seed} {index} {prompt}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
 
 
 def call_defaults(pipe: Any) -> dict[str, Any]:
@@ -179,32 +163,29 @@ def _plan(prompts: Sequence[str | Prompt], count: int, arm: str, seed: int, *, i
     if len(set(texts)) < len(texts):
         twice = next(text for text in texts if texts.count(text) > 1)
         raise ValueError(f"the prompt {twice!r} is given twice; for more images of it raise images_per_prompt")
-    if not 1 <= count <= _SEED_STRIDE:
-        raise ValueError(f"images_per_prompt is {count}; give 1 to {_SEED_STRIDE:,}")
-    if not 0 <= seed < 2**63 // _SEED_STRIDE:
-        raise ValueError(f"seed is {seed}; give 0 to {2**63 // _SEED_STRIDE - 1:,}")
+    for name, value in (("images_per_prompt", count), ("seed", seed)):
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise TypeError(f"{name} is {value!r}; a whole number is needed")
+    if count < 1:
+        raise ValueError(f"images_per_prompt is {count}; at least 1 is needed")
+    if seed < 0:
+        raise ValueError(f"seed is {seed}; give 0 or more")
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", arm):
         raise ValueError(f"arm is {arm!r}; it names a folder: letters, digits, '.', '_' and '-'")
     return [
         Row(
-            image=f"images/{arm}/{_slug(prompt.text)}/{index:04d}.png" if in_folder else "",
+            image=f"images/{arm}/{runs.slug(prompt.text)}/{index:04d}.png" if in_folder else "",
             arm=arm,
             prompt=prompt.text,
             keyword=prompt.keyword,
             template=prompt.template,
             groups=tuple((name, group) for name, group in prompt.groups),
             index=index,
-            seed=image_seed(seed, index),
+            seed=image_seed(seed, prompt.text, index),
         )
         for prompt in asked
         for index in range(count)
     ]
-
-
-def _slug(text: str) -> str:
-    """A folder name that a person can read, one per text: the start of a digest keeps like texts apart."""
-    words = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:60].strip("-")
-    return f"{words}-{hashlib.sha256(text.encode()).hexdigest()[:8]}".lstrip("-")
 
 
 def _checked_call(pipe: Any, call: dict[str, Any]) -> dict[str, Any]:
@@ -240,7 +221,7 @@ def _settings(pipe: Any, seed: int, call: Mapping[str, Any]) -> dict[str, Any]:
     settings = {
         "schema_version": SCHEMA_VERSION,
         "pipeline": type(pipe).__name__,
-        "models": {name: _weights(model) for name, model in models.items()},
+        "models": {name: _weights(models[name]) for name in sorted(models)},
         "scheduler": None if scheduler is None else {"class": type(scheduler).__name__, **_public(scheduler.config)},
         "seed": seed,
         "call": dict(call),
@@ -249,7 +230,9 @@ def _settings(pipe: Any, seed: int, call: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _public(config: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in config.items() if not name.startswith("_")}  # no version, no path
+    """Without version and path; JSON has no infinity, which some schedulers have."""
+    public = {name: value for name, value in config.items() if not name.startswith("_")}
+    return {k: str(v) if isinstance(v, float) and not math.isfinite(v) else v for k, v in public.items()}
 
 
 def _weights(model: torch.nn.Module) -> str:
@@ -272,71 +255,6 @@ def _describe_map(fair_map: FairMap | None, strength: float) -> dict[str, Any]:
     return {"map": digest.hexdigest()[:16], "strength": float(strength)}
 
 
-def _settle(folder: Path, settings: dict[str, Any], arm: str, mapping: dict[str, Any]) -> None:
-    """Write settings.json, or compare with the one that is there. Raises ValueError naming every difference."""
-    path = folder / "settings.json"
-    arms: dict[str, Any] = {}
-    if path.exists():
-        found = json.loads(path.read_text(encoding="utf-8"))
-        arms = found.pop("arms", {})
-        differences = _differences(found, settings) + _differences({arm: arms.get(arm, mapping)}, {arm: mapping})
-        if differences:
-            raise ValueError(
-                f"{folder} was made with other settings ({'; '.join(differences)}); "
-                "give the same settings to go on with it, or another folder"
-            )
-        if arm in arms:
-            return
-    folder.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".part")
-    partial.write_text(json.dumps(settings | {"arms": arms | {arm: mapping}}, indent=2) + "\n", encoding="utf-8")
-    os.replace(partial, path)
-
-
-def _differences(there: Any, now: Any, name: str = "") -> list[str]:
-    """["call.guidance_scale is 7.5 there and 5.0 now", ...]"""
-    if isinstance(there, dict) and isinstance(now, dict):
-        keys = [*there, *(key for key in now if key not in there)]
-        return [d for key in keys for d in _differences(there.get(key), now.get(key), f"{name}.{key}".lstrip("."))]
-    return [] if there == now else [f"{name} is {json.dumps(there)} there and {json.dumps(now)} now"]
-
-
-def _read_manifest(folder: Path) -> list[Row]:
-    """The rows of the manifest, if there is one; a torn last line is cut off. Raises ValueError for any other."""
-    path = folder / "manifest.jsonl"
-    if not path.exists():
-        return []
-    content = path.read_bytes()
-    whole = content[: content.rfind(b"\n") + 1]
-    if len(whole) < len(content):
-        with path.open("r+b") as file:
-            file.truncate(len(whole))
-    rows = []
-    for number, line in enumerate(whole.decode().splitlines(), start=1):
-        try:
-            values = json.loads(line)
-            values["groups"] = tuple((name, group) for name, group in values["groups"])
-            rows.append(Row(**{field.name: values[field.name] for field in fields(Row)}))
-        except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(
-                f"line {number} of {path} is no row of a manifest ({error!r}); restore or remove it"
-            ) from error
-    return rows
-
-
-def _append(path: Path, rows: Sequence[Row]) -> None:
-    with path.open("ab") as file:  # one write, on disk before the next batch
-        file.write("".join(json.dumps(asdict(row)) + "\n" for row in rows).encode())
-
-
-def _save(image: Image, path: Path) -> None:
-    """The whole image or none of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".part")
-    image.save(partial, format="PNG")
-    os.replace(partial, path)
-
-
 @contextmanager
 def _quiet(pipe: Any) -> Iterator[None]:
     """Without the pipeline's own progress bar; its setting comes back afterwards."""
@@ -353,9 +271,9 @@ def _quiet(pipe: Any) -> Iterator[None]:
 
 @contextmanager
 def _progress(total: int, done: int, arm: str, shown: bool) -> Iterator[Any]:
-    """Yields a function that counts images; shows how many, how fast, and the time left."""
+    """Yields a function that counts the images of a list and returns it; shows how many, and the time left."""
     if not shown:
-        yield lambda count: None
+        yield lambda images: images
         return
     from rich.console import Console
     from rich.progress import (
@@ -371,4 +289,9 @@ def _progress(total: int, done: int, arm: str, shown: bool) -> Iterator[Any]:
     times = (TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
     with Progress(*columns, *times, console=Console(stderr=True)) as bar:
         task = bar.add_task(arm, total=total, completed=done)
-        yield lambda count: bar.advance(task, count)
+
+        def advance(images: list[Any]) -> list[Any]:
+            bar.advance(task, len(images))
+            return images
+
+        yield advance

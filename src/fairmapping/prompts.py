@@ -11,24 +11,17 @@ fastest. So with G groups, `specific(...)[i * G : (i + 1) * G]` are the versions
 
 from __future__ import annotations
 
-import csv
 import difflib
-import io
 import itertools
-import json
 import os
 import re
-import sys
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from .english import with_article
+from .wordfiles import attribute_rows, clean, keywords_of_file, read_table, read_toml, refuse_repeats
 
 __all__ = [
     "DEFAULT_TEMPLATES",
@@ -61,7 +54,6 @@ _ADJECTIVE_ORDER = {"age": 1, "race": 2, "ethnicity": 2, "nationality": 2, "gend
 _LISTS = Path(__file__).parent / "lists"
 _PACKAGED_KEYWORDS = {"occupations": _LISTS / "occupations.csv", "emotions": _LISTS / "emotions.csv"}
 _PACKAGED_ATTRIBUTES = _LISTS / "attributes.toml"
-_KEYWORD_COLUMNS = ("keyword", "occupation", "emotion", "concept")
 
 
 @dataclass(frozen=True)
@@ -74,8 +66,8 @@ class Group:
     def __post_init__(self) -> None:
         if isinstance(self.words, str):  # its letters would pass for words
             raise TypeError(f"words of group {self.name!r} must be a tuple of words, got the string {self.words!r}")
-        object.__setattr__(self, "name", _clean(self.name, "group name"))
-        object.__setattr__(self, "words", tuple(_clean(word, f"word of group {self.name!r}") for word in self.words))
+        object.__setattr__(self, "name", clean(self.name, "group name"))
+        object.__setattr__(self, "words", tuple(clean(word, f"word of group {self.name!r}") for word in self.words))
         if not self.words:
             raise ValueError(f"group {self.name!r} has no words; give at least the adjective that names it")
 
@@ -88,15 +80,15 @@ class Attribute:
     groups: tuple[Group, ...]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "name", _clean(self.name, "attribute name"))
+        object.__setattr__(self, "name", clean(self.name, "attribute name"))
         object.__setattr__(self, "groups", tuple(self.groups))
         if len(self.groups) < 2:
             found = ", ".join(self.group_names) or "none"
             raise ValueError(f"attribute {self.name!r} needs at least two groups to be even between, got: {found}")
-        _refuse_repeats(self.group_names, f"group of attribute {self.name!r}")
+        refuse_repeats(self.group_names, f"group of attribute {self.name!r}")
         # A word given twice within one group is harmless; a word of two groups would say nothing about either.
         words = [word for group in self.groups for word in dict.fromkeys(w.casefold() for w in group.words)]
-        _refuse_repeats(words, f"word of attribute {self.name!r}")
+        refuse_repeats(words, f"word of attribute {self.name!r}")
 
     @property
     def group_names(self) -> tuple[str, ...]:
@@ -162,12 +154,6 @@ def specific(
     return rows
 
 
-def with_article(phrase: str) -> str:
-    """The phrase after "a" or "an", chosen by sound: "an hour", "a european", "an IT specialist", "a one-man band"."""
-    phrase = _clean(phrase, "phrase")
-    return f"{'an' if _starts_with_vowel_sound(phrase) else 'a'} {phrase}"
-
-
 def resolve_keywords(source: KeywordSource) -> list[str]:
     """Keywords from a list of str, a packaged list ("occupations", "emotions") or a .txt, .csv, .json or .toml file.
 
@@ -180,12 +166,12 @@ def resolve_keywords(source: KeywordSource) -> list[str]:
     if isinstance(source, (str, os.PathLike)):
         path = _PACKAGED_KEYWORDS.get(source) if isinstance(source, str) else None
         path = path or _existing(source, "keyword list", _PACKAGED_KEYWORDS)
-        found, where = _keywords_of_file(path), f" in {source}"
+        found, where = keywords_of_file(path), f" in {source}"
     elif isinstance(source, Mapping) or not isinstance(source, Iterable):
         raise TypeError(f"keywords must be a list of str, a file or a packaged list, got {type(source).__name__}")
     else:
         found, where = list(source), ""
-    keywords = [_clean(keyword, f"keyword {i}{where}") for i, keyword in enumerate(found, 1)]
+    keywords = [clean(keyword, f"keyword {i}{where}") for i, keyword in enumerate(found, 1)]
     if not keywords:
         raise ValueError(f"no keywords{where}; give at least one")
     for keyword in keywords:
@@ -196,7 +182,7 @@ def resolve_keywords(source: KeywordSource) -> list[str]:
             )
         if re.match(r"(an?|the)\s", keyword, re.IGNORECASE):
             raise ValueError(f"keyword {keyword!r} begins with an article; drop it, as templates bring their own")
-    _refuse_repeats(keywords, f"keyword{where}")
+    refuse_repeats(keywords, f"keyword{where}")
     return keywords
 
 
@@ -214,7 +200,7 @@ def resolve_attributes(source: AttributeSource) -> list[Attribute]:
     attributes = _attributes_of(source)
     if not attributes:
         raise ValueError("no attributes; give at least one, such as 'gender'")
-    _refuse_repeats([attribute.name for attribute in attributes], "attribute")
+    refuse_repeats([attribute.name for attribute in attributes], "attribute")
     return attributes
 
 
@@ -224,13 +210,13 @@ def _attributes_of(source: Any) -> list[Attribute]:
     if isinstance(source, Mapping):
         return [_attribute_of(name, groups) for name, groups in source.items()]
     if isinstance(source, (str, os.PathLike)):
-        packaged = _read_toml(_PACKAGED_ATTRIBUTES)
+        packaged = read_toml(_PACKAGED_ATTRIBUTES)
         if isinstance(source, str) and source in packaged:
             return [_attribute_of(source, packaged[source])]
         path = _existing(source, "attribute", packaged)
         if path.suffix.lower() == ".csv":
-            return _attributes_of(_attribute_rows(path))
-        table = _read_table(path)
+            return _attributes_of(attribute_rows(path))
+        table = read_table(path)
         if not isinstance(table, Mapping):
             raise ValueError(f"{path} must map attributes to groups, got a {type(table).__name__}")
         return _attributes_of(table)
@@ -243,7 +229,7 @@ def _attributes_of(source: Any) -> list[Attribute]:
 
 def _attribute_of(name: str, groups: Any) -> Attribute:
     if isinstance(groups, (list, tuple)):
-        _refuse_repeats([_clean(group, f"group of attribute {name!r}") for group in groups], f"group of {name!r}")
+        refuse_repeats([clean(group, f"group of attribute {name!r}") for group in groups], f"group of {name!r}")
         groups = {group: group for group in groups}
     if not isinstance(groups, Mapping):
         raise TypeError(f"groups of attribute {name!r} must be a dict or a list, got {groups!r}")
@@ -269,98 +255,6 @@ def _existing(source: str | os.PathLike[str], what: str, packaged: Iterable[str]
     raise FileNotFoundError(f"no packaged {what} and no file named {shown} (packaged: {', '.join(packaged)}){hint}")
 
 
-def _keywords_of_file(path: Path) -> list[Any]:
-    suffix = path.suffix.lower()
-    if suffix == ".txt":
-        lines = (line.split("#")[0].strip() for line in _read_text(path).splitlines())
-        return [line for line in lines if line]
-    if suffix == ".csv":
-        rows = _read_csv(path)
-        header = [cell.strip().casefold() for cell in rows[0]] if rows else []
-        column = next((header.index(name) for name in _KEYWORD_COLUMNS if name in header), None)
-        if column is not None:
-            return [row[column] if column < len(row) else "" for row in rows[1:]]
-        if len(header) > 1:
-            raise ValueError(f"{path} has the columns {', '.join(header)}; name the one with the keywords 'keyword'")
-        return [row[0] for row in rows]
-    table = _read_table(path)
-    if isinstance(table, Mapping):
-        table = table.get("keywords")
-    if not isinstance(table, list):
-        raise ValueError(f'{path} holds no list of keywords; write keywords = ["doctor", "nurse"]')
-    return table
-
-
-def _attribute_rows(path: Path) -> dict[str, dict[str, list[str]]]:
-    rows = _read_csv(path)
-    header = [cell.strip().casefold() for cell in rows[0]] if rows else []
-    if not {"attribute", "group", "word"} <= set(header):
-        raise ValueError(f"{path} must have the columns attribute, group and word, got: {', '.join(header) or 'none'}")
-    found: dict[str, dict[str, list[str]]] = {}
-    for row in rows[1:]:
-        cells = dict(itertools.zip_longest(header, (cell.strip() for cell in row), fillvalue=""))
-        found.setdefault(cells["attribute"], {}).setdefault(cells["group"], []).append(cells["word"])
-    return found
-
-
-def _read_table(path: Path) -> Any:
-    """The content of a JSON or TOML file."""
-    if path.suffix.lower() == ".toml":
-        return _read_toml(path)
-    if path.suffix.lower() != ".json":
-        raise ValueError(f"cannot read {path}: the ending is {path.suffix or 'missing'}; use .csv, .json or .toml")
-    try:
-        return json.loads(_read_text(path))
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path} is not valid JSON: {error}") from error
-
-
-def _read_toml(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(_read_text(path))
-    except tomllib.TOMLDecodeError as error:
-        raise ValueError(f"{path} is not valid TOML: {error}") from error
-
-
-def _read_csv(path: Path) -> list[list[str]]:
-    """The rows that hold something; commas, or the semicolons or tabs that spreadsheets also write, part the cells."""
-    text = _read_text(path)
-    first = text.partition("\n")[0]
-    delimiter = next((mark for mark in (",", ";", "\t") if mark in first), ",")
-    try:
-        rows = list(csv.reader(io.StringIO(text), delimiter=delimiter, strict=True))
-    except csv.Error as error:
-        raise ValueError(f"{path} is not a valid CSV file: {error}") from error
-    return [row for row in rows if any(cell.strip() for cell in row)]
-
-
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")  # spreadsheets write a byte-order mark
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not UTF-8 text (byte {error.start}: {error.reason}); save it as such") from error
-
-
-def _clean(value: Any, what: str) -> str:
-    """`value` with single spaces, refused when it is not text or there is nothing to read in it."""
-    if not isinstance(value, str):
-        raise TypeError(f"{what} must be a str, got {type(value).__name__} {value!r}")
-    text = " ".join(value.split())
-    if not text:
-        raise ValueError(f"{what} is empty")
-    if any(unicodedata.category(character) in ("Cc", "Cs") for character in text):
-        raise ValueError(f"{what} holds a control character: {text[:40]!r}")
-    return text
-
-
-def _refuse_repeats(names: Sequence[str], what: str) -> None:
-    seen: dict[str, int] = {}
-    for i, name in enumerate(names, 1):
-        first = seen.setdefault(name.casefold(), i)
-        if first != i:
-            raise ValueError(f"{what} {name!r} is given twice (as number {first} and number {i}); keep one")
-
-
 def _check_templates(templates: Sequence[str]) -> tuple[str, ...]:
     """Refuses templates in which a keyword would be lost, doubled, or follow an article twice."""
     checked = (templates,) if isinstance(templates, str) else tuple(templates)
@@ -376,7 +270,7 @@ def _check_templates(templates: Sequence[str]) -> tuple[str, ...]:
             )
         if re.search(r"\b(an?|the)\s+\{\}", template, re.IGNORECASE):
             raise ValueError(f"template {template!r} has an article before '{{}}', which brings its own; drop it")
-    _refuse_repeats(checked, "template")
+    refuse_repeats(checked, "template")
     return checked
 
 
@@ -385,29 +279,3 @@ def _fill(template: str, words: str) -> str:
     if "{words}" in template:
         return template.replace("{words}", words)
     return template.replace("{}", with_article(words))
-
-
-_OPENING = "\"'“‘«([{¡¿ "
-_SILENT_H = ("hour", "honest", "honor", "honour", "heir")
-# Written with a vowel, spoken with a consonant: "you" (european, unit, user, utility, urologist) and "won" (one-man).
-_CONSONANT_SOUND = re.compile(
-    r"eu|ewe|uni(?:c|di|f|l|o|q|s|t|v|x)|unanim|unesco|us(?:[eu]|a\b|ab|ag)|ut[aeio]|ur[aeio]|uk|ubi|ufo|u[iy]gh"
-    r"|one\b|onetime|once"
-)
-_ACRONYMS = {"HVAC": True, "NAACP": True}  # the ones in use as job titles that the rule below gets wrong
-
-
-def _starts_with_vowel_sound(phrase: str) -> bool:
-    phrase = phrase.lstrip(_OPENING)
-    word = re.split(r"[\s\-‐‑'’/.]", phrase, maxsplit=1)[0]
-    if number := re.match(r"\d+", word):  # eight, eleven, eighteen, and the thousands and millions of the latter two
-        digits = number.group()
-        return digits[0] == "8" or (digits[:2] in ("11", "18") and len(digits) % 3 == 2)
-    if word in _ACRONYMS:
-        return _ACRONYMS[word]
-    # Letters that are spelled out: x-ray, F1, mri (no vowel to speak it by), IT (capitals, and short)
-    letters = re.match(r"[A-Za-z]+(?=\d|$)", word)
-    if letters and (not set("aeiouy") & set(word.lower()) or len(word) == 1 or word.isupper() and len(word) <= 3):
-        return word[0].upper() in "AEFHILMNORSX"
-    sound = "".join(c for c in unicodedata.normalize("NFKD", phrase.casefold()) if not unicodedata.combining(c))
-    return sound.startswith(_SILENT_H) or (sound[:1] in tuple("aeiouæœøı") and not _CONSONANT_SOUND.match(sound))

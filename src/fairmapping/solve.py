@@ -1,7 +1,7 @@
 """The objective of Fair Mapping as a function of the folded map, and its exact minimum. Torch only.
 
-Rows are vectors: a map M sends an embedding x to x M. With U_tj the difference between neutral and attribute-specific
-version j in term t (one row, or one per token) and d_tj = ||U_tj M||,
+Rows are vectors: a map M sends an embedding x to x M. With U_tj the difference between a neutral prompt and its
+attribute-specific version j in term t (one row, or one per token) and d_tj = ||U_tj M||,
 
     F(M) = tr((M - I)' G (M - I)) + weight * sum_t w_t Var_j(d_tj)          (Li et al., arXiv 2311.17695)
 
@@ -12,7 +12,6 @@ docs/method.md proves it and gives the formulas used here.
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,16 +21,18 @@ from torch import Tensor
 
 __all__ = ["Objective", "Solution", "Terms", "solve"]
 
-_DIRECT = 6000  # distances up to which the dual's Hessian is written out (144 MB); above, conjugate gradients
+_DIRECT = 6000  # distances up to which the Hessian of the dual is written out (144 MB); above, conjugate gradients
+_CHUNK = 960  # distances in a block of it
 _CG_STEPS = 60
+Step = Callable[[int, float, float], None]
 
 
 @dataclass(frozen=True, eq=False)
 class Terms:
-    """The sets of distances, one set a term, whose spread is penalised.
+    """The sets of distances of one attribute, one set a term, whose spread is penalised.
 
-    ``rows`` (T, K, l, D): the differences to the K groups, l rows each. ``weight`` (T,). ``keyword`` (T,): which keyword
-    a term is about, so that the solver can start from the mean of a keyword's terms.
+    ``rows`` (T, K, l, D): the differences to the K groups, l rows each. ``weight`` (T,). ``keyword`` (T,): which
+    keyword a term is about, so that the solver can start from the mean of a keyword's terms.
     """
 
     rows: Tensor
@@ -60,7 +61,7 @@ class Objective:
     weight: float
 
     def text(self, M: Tensor) -> Tensor:
-        """L_text: the mean squared change of the embeddings, with what `gram` adds to them."""
+        """L_text: the mean squared change of the embeddings, and of whatever else `gram` stands for."""
         E = M - torch.eye(len(M), dtype=M.dtype, device=M.device)
         return ((self.gram @ E) * E).sum()
 
@@ -71,134 +72,130 @@ class Objective:
     def __call__(self, M: Tensor) -> Tensor:
         return self.text(M) + self.weight * self.fair(M)
 
+    def to(self, dtype: torch.dtype) -> Objective:
+        terms = tuple(Terms(t.rows.to(dtype), t.weight.to(dtype), t.keyword) for t in self.terms)
+        return Objective(self.gram.to(dtype), terms, self.weight)
+
 
 @dataclass(frozen=True, eq=False)
 class Solution:
-    """``matrix`` (D, D); its ``value`` F; ``bound``, below which no matrix gets F; ``iterations`` of Newton's method.
-
-    ``shares`` are the dual variables s_tj: at the optimum, each distance over the mean of its term.
-    """
+    """``matrix`` (D, D); its ``value`` F; ``bound``, which F of no matrix is below; ``iterations`` of Newton's method."""
 
     matrix: Tensor
     value: float
     bound: float
     iterations: int
-    shares: tuple[Tensor, ...]
 
 
 def solve(
-    objective: Objective,
-    *,
-    tolerance: float = 1e-5,
-    max_iterations: int = 50,
-    on_step: Callable[[int, float, float], None] | None = None,
+    objective: Objective, *, tolerance: float = 1e-5, max_iterations: int = 50, on_step: Step | None = None
 ) -> Solution:
-    """The global minimum of F, found by Newton's method on the concave dual: no step size, no start to choose.
+    """The global minimum of F, found by Newton's method on the concave dual: no step size and no start to choose.
 
-    Stops when value <= bound * (1 + tolerance), or when rounding leaves no more to gain. ``on_step`` is called with
-    (iteration, value, bound).
-
-    Raises ValueError if ``gram`` is not positive definite.
+    Stops when value - bound <= tolerance * value, or when rounding leaves no more to gain. ``on_step`` is called with
+    (iteration, value, bound). Raises ValueError if ``gram`` is not positive definite.
     """
-    start = None
-    if any(len(terms.keyword.unique()) < len(terms.keyword) for terms in objective.terms) and _is_direct(objective):
-        # A keyword's templates behave alike. Their mean is a problem a fraction of the size, solved in no time, whose
-        # dual variables are near the whole problem's: one Hessian of full size is then enough.
-        means = tuple(terms.mean_by_keyword() for terms in objective.terms)
-        coarse = _newton(Objective(objective.gram, means, objective.weight), None, 1e-3, max_iterations, None)
-        start = tuple(
-            s[torch.searchsorted(mean.keyword, terms.keyword)]
-            for s, mean, terms in zip(coarse.shares, means, objective.terms, strict=True)
-        )
-    return _newton(objective, start, tolerance, max_iterations, on_step)
-
-
-def _is_direct(objective: Objective) -> bool:
-    shapes = [terms.rows.shape for terms in objective.terms]
-    return all(shape[2] == 1 for shape in shapes) and sum(shape[0] * shape[1] for shape in shapes) <= _DIRECT
-
-
-def _newton(
-    objective: Objective,
-    start: tuple[Tensor, ...] | None,
-    tolerance: float,
-    max_iterations: int,
-    on_step: Callable[[int, float, float], None] | None,
-) -> Solution:
-    dual = _Dual(objective)
-    s = dual.cat(start) if start is not None else torch.ones_like(dual.weight)
-    point = dual.at(s)
-    if point is None:  # only the start s = 1, where H = G, is sure to be inside
-        s = torch.ones_like(s)
-        point = dual.at(s)
-    if point is None:
-        raise ValueError("the Gram matrix is not positive definite; give a larger ridge")
-    best, bound, gap, newton_step = point, point.bound, math.inf, None
-    for iteration in range(max_iterations + 1):
-        if point.value < best.value:
-            best = point
-        bound = max(bound, point.bound)
-        if on_step:
-            on_step(iteration, best.value, bound)
-        previous, gap = gap, point.value - point.bound
-        if best.value - bound <= tolerance * best.value or iteration == max_iterations:
-            break
-        if newton_step is None or gap > 0.2 * previous:  # else the last Hessian still serves
-            newton_step = dual.newton(point)
-        step, size = newton_step(point), 1.0
-        while size > 1e-3:
-            trial = point.s + size * step
-            moved = dual.at(trial) if bool((trial > 0).all()) else None
-            if moved is not None and moved.bound > point.bound:
-                break
-            size /= 2
-        else:
-            break  # rounding: the dual's value no longer rises
-        point = moved
-    return Solution(best.M, best.value, bound, iteration, dual.split(best.s))
+    single = objective.to(torch.float32)
+    dual, search = _Dual(single), _Search(max_iterations, on_step)
+    s = torch.ones_like(dual.weight)
+    if dual.direct and any(len(terms.keyword.unique()) < len(terms.keyword) for terms in single.terms):
+        # A keyword's templates behave alike. Their mean is a problem a fraction of the size, whose dual variables are
+        # near those of the whole: one Hessian of full size is then mostly enough.
+        means = tuple(terms.mean_by_keyword() for terms in single.terms)
+        small = _Dual(Objective(single.gram, means, single.weight))
+        found = _Search(max_iterations, None).run(small, torch.ones_like(small.weight), 1e-2)
+        places = [torch.searchsorted(m.keyword, t.keyword) for m, t in zip(means, single.terms, strict=True)]
+        s = torch.cat([part[place].flatten() for part, place in zip(small.split(found.s), places, strict=True)])
+    # Most of the way in single precision, the end and the certificate in double, with the same Hessian.
+    s = search.run(dual, s, max(tolerance, 3e-5)).s
+    found = search.run(_Dual(objective.to(torch.float64)), s.double(), tolerance)
+    return Solution(found.M, found.value, search.bound, search.iteration)
 
 
 @dataclass(frozen=True, eq=False)
 class _Point:
-    """What is known at the dual variables s: M = H^-1 G, V = U M, and F(M) with its bound."""
+    """What is known at the dual variables s: M = H^-1 G, V = U M, F(M) and the value of the dual."""
 
-    s: Tensor
+    s: Tensor  # (N,)
     M: Tensor
     V: Tensor  # (N, l, D)
     factor: Tensor  # Cholesky factor of H
     value: float
     bound: float
 
+    @property
+    def gap(self) -> float:
+        return self.value - self.bound
+
+
+class _Search:
+    """Newton's ascent of the dual. Another run goes on where the last stopped, in another precision."""
+
+    def __init__(self, max_iterations: int, on_step: Step | None) -> None:
+        self.max_iterations, self.on_step = max_iterations, on_step
+        self.iteration, self.bound = 0, -math.inf
+        self.newton_step: Callable[[_Point], Tensor] | None = None
+
+    def run(self, dual: _Dual, s: Tensor, tolerance: float) -> _Point:
+        """The point of lowest F on the way from s to where F is within ``tolerance`` of its bound."""
+        point = dual.at(s) or dual.at(torch.ones_like(s))  # at s = 1, H is the Gram matrix
+        if point is None:
+            raise ValueError("the Gram matrix is not positive definite; give a larger ridge")
+        best, self.bound = point, point.bound
+        while True:
+            if self.on_step:
+                self.on_step(self.iteration, best.value, self.bound)
+            if best.value - self.bound <= tolerance * best.value or self.iteration == self.max_iterations:
+                return best
+            fresh = self.newton_step is None
+            step = self.newton_step or dual.newton(point)
+            moved = self._line_search(dual, point, step(point))
+            if moved is None and fresh:
+                return best  # rounding: the dual rises no further
+            keep = moved is not None and moved.gap < 0.5 * point.gap  # the Hessian still serves
+            self.newton_step = step if keep else None
+            if moved is not None:
+                self.iteration, point = self.iteration + 1, moved
+                best, self.bound = min(best, point, key=lambda p: p.value), max(self.bound, point.bound)
+
+    @staticmethod
+    def _line_search(dual: _Dual, point: _Point, step: Tensor) -> _Point | None:
+        size = 1.0
+        while size > 1e-3:
+            trial = point.s + size * step
+            moved = dual.at(trial) if bool((trial > 0).all()) else None
+            if moved is not None and (moved.bound > point.bound or moved.gap < point.gap):
+                return moved
+            size /= 2
+        return None
+
 
 class _Dual:
-    """The concave dual: multipliers mu = w (1 - 1/s), s > 0 with mean 1 in each term, H = G + sum mu U'U.
+    """The concave dual: multipliers mu = w (1 - 1/s) with s > 0 of mean 1 in each term, and H = G + sum mu U'U.
 
-    Its value is sum mu <U M, U> with M = H^-1 G, and every such value bounds F from below. All N distances of all terms
-    lie one after the other.
+    Its value at s is sum mu <U M, U> with M = H^-1 G, and F is nowhere below it. The N distances of all terms lie one
+    after the other.
     """
 
     def __init__(self, objective: Objective) -> None:
-        self.gram = objective.gram
-        self.objective = objective
+        self.objective, self.gram = objective, objective.gram
         self.shapes = [tuple(terms.rows.shape[:2]) for terms in objective.terms]
         self.U = torch.cat([terms.rows.flatten(0, 1) for terms in objective.terms])  # (N, l, D)
         self.rows = self.U.flatten(0, 1)  # (N l, D)
-        self.weight = objective.weight * self.cat(
-            tuple((terms.weight / k)[:, None].expand(t, k) for terms, (t, k) in zip(objective.terms, self.shapes, strict=True))
-        )
-        self.direct = _is_direct(objective)
+        parts = [
+            (terms.weight / k).repeat_interleave(k) for terms, (_, k) in zip(objective.terms, self.shapes, strict=True)
+        ]
+        self.weight = objective.weight * torch.cat(parts)
+        self.direct = self.U.shape[1] == 1 and len(self.U) <= _DIRECT
 
-    def cat(self, parts: tuple[Tensor, ...]) -> Tensor:
-        return torch.cat([part.reshape(-1) for part in parts])
-
-    def split(self, flat: Tensor) -> tuple[Tensor, ...]:
-        return tuple(
-            part.view(shape) for part, shape in zip(flat.split([t * k for t, k in self.shapes]), self.shapes, strict=True)
-        )
+    def split(self, flat: Tensor) -> list[Tensor]:
+        """(N,) -> (T, K) per attribute."""
+        sizes = [t * k for t, k in self.shapes]
+        return [part.view(shape) for part, shape in zip(flat.split(sizes), self.shapes, strict=True)]
 
     def centre(self, flat: Tensor) -> Tensor:
-        """Less the mean of each term."""
-        return self.cat(tuple(part - part.mean(1, keepdim=True) for part in self.split(flat)))
+        """(N,) less the mean of each term."""
+        return torch.cat([(part - part.mean(1, keepdim=True)).flatten() for part in self.split(flat)])
 
     def at(self, s: Tensor) -> _Point | None:
         """The point at s, or None where H is not positive definite."""
@@ -209,86 +206,96 @@ class _Dual:
             return None
         M = torch.cholesky_solve(self.gram, factor)
         V = (self.rows @ M).view_as(self.U)
-        spread = self.centre(V.square().sum((-1, -2)).sqrt())
+        spread = self.centre(_norm(V))
         value = float(self.objective.text(M) + (self.weight * spread.square()).sum())
         bound = float((mu * (self.U * V).sum((-1, -2))).sum())
         return _Point(s, M, V, factor, value, bound) if math.isfinite(value + bound) else None
 
     def newton(self, point: _Point) -> Callable[[_Point], Tensor]:
-        """Newton's step from any point, with the Hessian of this one."""
-        # x = d^2. Gradient in s: a x; minus the Hessian: diag(2 a x / s) + 2 diag(a) (UH^-1U' o VV') diag(a)
+        """Newton's step from any point, with the Hessian of this one.
+
+        With x = d^2 and a = w / s^2 the gradient is a x, and the Hessian, its sign turned,
+        diag(2 a x / s) + 2 diag(a) (U H^-1 U' o V V') diag(a), both on the steps that sum to 0 in each term.
+        """
         a = self.weight / point.s**2
-        x = point.V.square().sum((-1, -2))
-        curve = self._factored(point, a, x) if self.direct else functools.partial(self._conjugate, point, a, x)
+        diagonal = 2 * a * _norm(point.V).square() / point.s
+        invert = self._factored(point, a, diagonal) if self.direct else self._conjugate(point, a, diagonal)
+        return lambda here: invert(self.weight / here.s**2 * _norm(here.V).square())
 
-        def step(here: _Point) -> Tensor:
-            return curve(self.weight / here.s**2 * here.V.square().sum((-1, -2)))
-
-        return step
-
-    def _factored(self, point: _Point, a: Tensor, x: Tensor) -> Callable[[Tensor], Tensor]:
-        # Float32 serves: the Hessian only steers the steps, and the gap tells when they have arrived.
-        W = torch.linalg.solve_triangular(point.factor, self.rows.mT, upper=False).mT.float()  # (N, D)
-        V = (point.V.flatten(0, 1) * a[:, None]).float()
-        hessian = (W @ W.mT).mul_(V @ (V.mT * 2))
-        hessian.diagonal().add_((2 * a * x / point.s).float())
-        bases = [_contrasts(k).to(hessian) for _, k in self.shapes]
-        hessian = self._reduce(self._reduce(hessian, bases).mT, bases)
+    def _factored(self, point: _Point, a: Tensor, diagonal: Tensor) -> Callable[[Tensor], Tensor]:
+        """The inverse Hessian by Cholesky, in the K - 1 contrasts of each term."""
+        W = torch.linalg.solve_triangular(point.factor, self.rows.mT, upper=False).mT  # (N, D)
+        V = point.V.flatten(0, 1) * a[:, None]
+        chunks = self._chunks()
+        hessian = W.new_zeros(chunks[-1][2].stop, chunks[-1][2].stop)
+        for i, (rows, basis, place) in enumerate(chunks):
+            for others, other_basis, other_place in chunks[: i + 1]:  # Cholesky reads the lower triangle only
+                block = (W[rows] @ W[others].mT) * (V[rows] @ (2 * V[others].mT))
+                if rows == others:
+                    block.diagonal().add_(diagonal[rows])
+                left = basis.mT @ block.view(-1, len(basis), block.shape[1])
+                right = left.reshape(-1, len(other_basis)) @ other_basis
+                hessian[place, other_place] = right.view(place.stop - place.start, -1)
         factor, info = torch.linalg.cholesky_ex(hessian)
-        if int(info):
-            hessian.diagonal().add_(1e-5 * hessian.diagonal().mean())
+        if int(info):  # rounding
+            hessian.diagonal().mul_(1 + 1e-4)
             factor = torch.linalg.cholesky(hessian)
 
-        def step(gradient: Tensor) -> Tensor:
-            reduced = self._reduce(gradient.float()[:, None], bases)
-            y = torch.cholesky_solve(reduced, factor)[:, 0].to(gradient)
-            parts = y.split([t * (k - 1) for t, k in self.shapes])
-            return self.cat(
-                tuple(part.view(t, k - 1) @ B.mT.to(part) for part, B, (t, k) in zip(parts, bases, self.shapes, strict=True))
-            )
+        def invert(gradient: Tensor) -> Tensor:
+            reduced = torch.cat([(gradient[rows].to(W).view(-1, len(B)) @ B).flatten() for rows, B, _ in chunks])
+            y = torch.cholesky_solve(reduced[:, None], factor)[:, 0]
+            return torch.cat([(y[place].view(-1, len(B) - 1) @ B.mT).flatten() for _, B, place in chunks]).to(gradient)
 
-        return step
+        return invert
 
-    def _reduce(self, columns: Tensor, bases: list[Tensor]) -> Tensor:
-        """(N, m) -> (sum of T (K - 1), m): the contrasts of each term."""
-        parts = columns.split([t * k for t, k in self.shapes])
-        return torch.cat(
-            [
-                (B.mT @ part.reshape(t, k, -1)).flatten(0, 1)
-                for part, B, (t, k) in zip(parts, bases, self.shapes, strict=True)
-            ]
-        )
+    def _chunks(self) -> list[tuple[slice, Tensor, slice]]:
+        """Blocks of whole terms of one attribute: their distances, their contrasts' basis (K, K - 1), their contrasts."""
+        found, row, place = [], 0, 0
+        for t, k in self.shapes:
+            basis = _contrasts(k).to(self.U)
+            for start in range(0, t, max(_CHUNK // k, 1)):
+                n = min(max(_CHUNK // k, 1), t - start)
+                found.append((slice(row, row + n * k), basis, slice(place, place + n * (k - 1))))
+                row, place = row + n * k, place + n * (k - 1)
+        return found
 
-    def _conjugate(self, point: _Point, a: Tensor, x: Tensor, gradient: Tensor) -> Tensor:
-        """Newton's step by conjugate gradients on the steps whose sum over each term is zero."""
-        length = self.U.shape[1]
+    def _conjugate(self, point: _Point, a: Tensor, diagonal: Tensor) -> Callable[[Tensor], Tensor]:
+        """The inverse Hessian by conjugate gradients, for distances too many or too long to write it out."""
+        V = point.V.flatten(0, 1)
+        W = torch.linalg.solve_triangular(point.factor, self.rows.mT, upper=False).mT.view_as(self.U)
+        jacobi = diagonal + 2 * a**2 * ((W @ W.mT) * (point.V @ point.V.mT)).sum((-1, -2))
 
         def apply(z: Tensor) -> Tensor:
-            inner = (self.rows.mT * (a * z).repeat_interleave(length)) @ point.V.flatten(0, 1)
+            inner = (self.rows.mT * (a * z).repeat_interleave(self.U.shape[1])) @ V
             back = (self.rows @ torch.cholesky_solve(inner, point.factor)).view_as(self.U)
-            return self.centre(2 * a * x / point.s * z + 2 * a * (back * point.V).sum((-1, -2)))
+            return self.centre(diagonal * z + 2 * a * (back * point.V).sum((-1, -2)))
 
-        W = torch.linalg.solve_triangular(point.factor, self.rows.mT, upper=False).mT.view_as(self.U)
-        diagonal = 2 * a * x / point.s + 2 * a**2 * ((W @ W.mT) * (point.V @ point.V.mT)).sum((-1, -2))
-        residual = self.centre(gradient)
-        solution, scale = torch.zeros_like(residual), residual.norm()
-        z = self.centre(residual / diagonal)
-        direction, rz = z, residual @ z
-        for _ in range(_CG_STEPS):
-            applied = apply(direction)
-            alpha = rz / (direction @ applied)
-            solution = solution + alpha * direction
-            residual = residual - alpha * applied
-            if residual.norm() <= 0.03 * scale:
-                break
-            z = self.centre(residual / diagonal)
-            rz, old = residual @ z, rz
-            direction = z + rz / old * direction
-        return solution
+        def invert(gradient: Tensor) -> Tensor:
+            residual = self.centre(gradient.to(V))
+            solution, scale = torch.zeros_like(residual), residual.norm()
+            direction = z = self.centre(residual / jacobi)
+            rz = residual @ z
+            for _ in range(_CG_STEPS):
+                applied = apply(direction)
+                size = rz / (direction @ applied)
+                solution, residual = solution + size * direction, residual - size * applied
+                if residual.norm() <= 0.03 * scale:
+                    break
+                z = self.centre(residual / jacobi)
+                rz, before = residual @ z, rz
+                direction = z + rz / before * direction
+            return solution.to(gradient)
+
+        return invert
+
+
+def _norm(V: Tensor) -> Tensor:
+    """(N, l, D) -> (N,)"""
+    return V.square().sum((-1, -2)).sqrt()
 
 
 def _contrasts(k: int) -> Tensor:
-    """(k, k - 1) orthonormal columns, all orthogonal to the constant."""
-    helmert = torch.tril(torch.ones(k, k), -1)[:, : k - 1].double()  # column j: zeros, then ones below j
-    helmert[range(k - 1), range(k - 1)] = -torch.arange(k - 1, 0, -1).double()
-    return helmert / helmert.norm(dim=0)
+    """(k, k - 1): orthonormal columns, orthogonal to the constant (Helmert's)."""
+    columns = torch.tril(torch.ones(k, k - 1, dtype=torch.float64), -1)
+    columns.diagonal().copy_(-torch.arange(k - 1, 0, -1))
+    return columns / columns.norm(dim=0)

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
-    from diffusers import DPMSolverMultistepScheduler
     from diffusers import StableDiffusionPipeline
 
 WEIGHTS = Path(__file__).parent / "weights"
@@ -34,32 +33,15 @@ def text_encoder_folder() -> Path:
     return Path(spec.origin).parent / "model"
 
 
-def load_text_encoder() -> tuple[Any, Any]:
+def load_text_encoder(dtype: torch.dtype | None = None) -> tuple[Any, Any]:
     """(tokenizer, BertModel), as the pipeline holds them: prompts of at most 24 tokens, padding masked."""
     from transformers import AutoTokenizer, BertModel
 
     folder = text_encoder_folder()
     tokenizer = AutoTokenizer.from_pretrained(folder, model_max_length=MAX_TOKENS, local_files_only=True)
-    encoder = BertModel.from_pretrained(folder, add_pooling_layer=False, local_files_only=True)
+    encoder = BertModel.from_pretrained(folder, dtype=dtype, local_files_only=True)
     encoder.config.use_attention_mask = True  # StableDiffusionPipeline passes the mask only when this is set
     return tokenizer, encoder.eval()
-
-
-def assemble(denoiser: torch.nn.Module, autoencoder: torch.nn.Module, scheduler: Any) -> StableDiffusionPipeline:
-    """The pipeline around a denoiser and an autoencoder, for training; users call :func:`load`."""
-    from diffusers import StableDiffusionPipeline
-
-    tokenizer, encoder = load_text_encoder()
-    return StableDiffusionPipeline(
-        vae=autoencoder.eval(),
-        text_encoder=encoder,
-        tokenizer=tokenizer,
-        unet=denoiser.eval(),
-        scheduler=scheduler,
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
-    )
 
 
 def load(folder: str | Path = WEIGHTS, *, dtype: torch.dtype | None = None) -> StableDiffusionPipeline:
@@ -69,16 +51,24 @@ def load(folder: str | Path = WEIGHTS, *, dtype: torch.dtype | None = None) -> S
     ``pipe.save_pretrained(path)`` writes a folder that ``DiffusionPipeline.from_pretrained(path)`` loads.
     """
     import torch
-    from diffusers import DPMSolverMultistepScheduler
+    from diffusers import DPMSolverMultistepScheduler, StableDiffusionPipeline
 
     from fairmapping.portraits.autoencoder import PortraitsAutoencoder
     from fairmapping.portraits.denoiser import PortraitsDenoiser
 
     folder, dtype = Path(folder), dtype or torch.float32
     if not (folder / "denoiser").is_dir():
-        raise FileNotFoundError(f"{folder} has no weights of the embedded model: reinstall fairmapping, or train it (training/README.md)")
-    return assemble(
-        PortraitsDenoiser.from_pretrained(folder / "denoiser", torch_dtype=dtype),
-        PortraitsAutoencoder.from_pretrained(folder / "autoencoder", torch_dtype=dtype),
-        DPMSolverMultistepScheduler.from_pretrained(folder / "scheduler"),
-    ).to(dtype=dtype)
+        raise FileNotFoundError(
+            f"{folder} has no weights of the embedded model: reinstall fairmapping, or train it (training/README.md)"
+        )
+    tokenizer, encoder = load_text_encoder(dtype)
+    return StableDiffusionPipeline(
+        vae=PortraitsAutoencoder.from_pretrained(folder / "autoencoder", torch_dtype=dtype).eval(),
+        text_encoder=encoder,
+        tokenizer=tokenizer,
+        unet=PortraitsDenoiser.from_pretrained(folder / "denoiser", torch_dtype=dtype).eval(),
+        scheduler=DPMSolverMultistepScheduler.from_pretrained(folder / "scheduler"),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )

@@ -54,8 +54,8 @@ class PortraitsDenoiser(ModelMixin, ConfigMixin):
     The guidance scale is an input (``time_cond_proj_dim``, as in latent consistency models): classifier-free guidance
     was distilled into the weights, so a guided step costs one pass and the pipeline encodes no negative prompt.
 
-    Shapes: ``sample`` (B, in_channels, sample_size, sample_size), ``encoder_hidden_states`` (B, L, cross_attention_dim),
-    ``timestep_cond`` (B, time_cond_proj_dim) or None, which stands for a guidance scale of 1.
+    Shapes: ``sample`` (B, in_channels, sample_size, sample_size), ``encoder_hidden_states`` (B, L,
+    cross_attention_dim), ``timestep_cond`` (B, time_cond_proj_dim) or None, which stands for a guidance scale of 1.
     """
 
     @register_to_config

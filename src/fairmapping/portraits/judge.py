@@ -60,7 +60,9 @@ class PortraitsJudge:
     def __init__(self, folder: str | Path = WEIGHTS / "judge") -> None:
         folder = Path(folder)
         if not folder.is_dir():
-            raise FileNotFoundError(f"{folder} has no weights of the judge: reinstall fairmapping, or train it (training/README.md)")
+            raise FileNotFoundError(
+                f"{folder} has no weights of the judge: reinstall fairmapping, or train it (training/README.md)"
+            )
         self.model = PortraitsClassifier.from_pretrained(folder).eval()
         self.attributes = {name: tuple(groups) for name, groups in self.model.config["attributes"].items()}
         card = folder / "card.json"
@@ -68,19 +70,28 @@ class PortraitsJudge:
 
     def __call__(self, images: Sequence[Image.Image]) -> list[Judgement]:
         """One judgement an image: one face or none. Raises TypeError for anything that is no PIL image."""
-        return [judgement for start in range(0, len(images), BATCH) for judgement in self._batch(images[start : start + BATCH])]
+        judgements: list[Judgement] = []
+        for start in range(0, len(images), BATCH):
+            judgements += self._batch(images[start : start + BATCH])
+        return judgements
 
     def _batch(self, images: Sequence[Image.Image]) -> list[Judgement]:
-        for image in images:
-            if not hasattr(image, "convert"):
-                raise TypeError(f"the judge takes PIL images, not {type(image).__name__}")
-        pixels = np.stack([np.asarray(im.convert("RGB").resize((SIZE, SIZE)) if im.size != (SIZE, SIZE) else im.convert("RGB")) for im in images])
+        pixels = torch.from_numpy(np.stack([_pixels(image) for image in images])).permute(0, 3, 1, 2)
         with torch.inference_mode():
-            face, logits = self.model(torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 127.5 - 1)
-            seen = face.sigmoid() > 0.5
-            shares = {name: values.softmax(1).tolist() for name, values in logits.items()}
+            face, logits = self.model(pixels.float() / 127.5 - 1)
+        seen = (face > 0).tolist()
+        shares = {name: values.softmax(1).tolist() for name, values in logits.items()}
         return [
-            Judgement(1, {name: dict(zip(groups, shares[name][i], strict=True)) for name, groups in self.attributes.items()})
-            if seen[i] else Judgement(0)
+            Judgement(1, {name: dict(zip(self.attributes[name], shares[name][i], strict=True)) for name in shares})
+            if seen[i]
+            else Judgement(0)
             for i in range(len(images))
-        ]  # fmt: skip
+        ]
+
+
+def _pixels(image: Image.Image) -> np.ndarray:
+    """(64, 64, 3) uint8."""
+    if not hasattr(image, "convert"):
+        raise TypeError(f"the judge takes PIL images, not {type(image).__name__}")
+    image = image.convert("RGB")
+    return np.asarray(image if image.size == (SIZE, SIZE) else image.resize((SIZE, SIZE)))

@@ -6,7 +6,7 @@ from .judging import judge
 from .kept import kept, moved, obeyed_overall
 from .keywords import chart, figures
 from .language import language
-from .parts import WHEN, card
+from .parts import WHEN, card, sd15_women
 from .pictures import most_uneven, pairs
 
 __all__ = [
@@ -21,4 +21,5 @@ __all__ = [
     "moved",
     "obeyed_overall",
     "pairs",
+    "sd15_women",
 ]

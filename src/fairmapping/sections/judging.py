@@ -26,7 +26,9 @@ def judge(main: Audit, audits: Sequence[Audit], keywords: Sequence[str]) -> dict
     described = main.settings["judge"]
     card = described["card"]
     text = [Markup("All pictures were judged by <code>{}</code>.").format(described["name"])]
-    text[0] += Markup("".join(Markup(" {}").format(card[key]) for key in ("domain", "caution") if key in card))
+    text[0] += Markup(
+        "".join(Markup(" {}").format(_sentence(card[key])) for key in ("domain", "caution") if key in card)
+    )
     faces = (
         pd.concat([audit.faces() for audit in audits])
         .groupby("arm", sort=False)[["images", "no_face", "several"]]
@@ -73,3 +75,8 @@ def judge(main: Audit, audits: Sequence[Audit], keywords: Sequence[str]) -> dict
         "rows": rows,
     }
     return {"text": text, "table": table if rows else None, "matrices": matrices}
+
+
+def _sentence(text: str) -> str:
+    """A card's words may begin small and end without a stop."""
+    return text[:1].upper() + text[1:].rstrip(".") + "."

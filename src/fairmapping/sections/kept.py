@@ -26,7 +26,11 @@ def kept(audits: Sequence[Audit]) -> list[dict[str, Any]]:
     blocks = []
     tables = [table for table in (audit.obeyed() for audit in audits) if len(table)]
     if tables:
-        rows = _by_arm(pd.concat(tables), ["attribute", "group"], lambda row: f"{row['attribute']}: {row['group']}")
+        rows = _by_arm(
+            pd.concat(tables),
+            ["attribute", "group"],
+            lambda row: f"{row['attribute']}, {'every group' if row['group'] == 'all' else row['group']}",
+        )
         blocks.append(
             {
                 "title": "Prompts that name a group",

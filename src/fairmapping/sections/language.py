@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from markupsafe import Markup
 
-from .. import charts, lists
+from .. import charts
 from ..metrics import Interval
 from ..results import Audit
 from ..words import noun, number, percent
-from .parts import WHEN, card
+from .parts import WHEN, card, sd15_women
 
 if TYPE_CHECKING:
     from ..bias import LanguageBias
@@ -86,10 +86,7 @@ def _configured(audit: Audit) -> list[dict[str, Any]]:
 
 
 def _scatters(before: LanguageBias, after: LanguageBias | None) -> list[dict[str, Any]]:
-    known = {}
-    for row in lists.occupation_table():
-        women, men = float(row["sd15_woman"]), float(row["sd15_man"])
-        known[str(row["occupation"])] = women / (women + men)
+    known = sd15_women()
     gendered = [item for item in before.attributes if {"female", "male"} == set(item.group_names)]
     keywords = [keyword for keyword in before.keywords if keyword in known]
     if not gendered or len(keywords) < 3:
@@ -102,9 +99,12 @@ def _scatters(before: LanguageBias, after: LanguageBias | None) -> list[dict[str
         if measured is None:
             continue
         x = measured.direction("female", name)[at]
+        names = _to_name(x, [known[keyword] for keyword in keywords])
         points = [
-            charts.Point(float(value), known[k], f"{k}: {known[k]:.0%} women", arm, labelled)
-            for k, value, labelled in zip(keywords, x, _to_label(x, [known[k] for k in keywords]), strict=True)
+            charts.Point(
+                value, known[keyword], f"{keyword}: {percent(known[keyword])} women", arm, keyword if named else ""
+            )
+            for keyword, value, named in zip(keywords, x.tolist(), names, strict=True)
         ]
         correlation = measured.correlation(known, "female", name)
         when = WHEN[arm].capitalize()
@@ -112,11 +112,11 @@ def _scatters(before: LanguageBias, after: LanguageBias | None) -> list[dict[str
         chart = charts.scatter(
             points,
             x_ticks={-reach: "nearer male", 0: "even", reach: "nearer female"},
-            y_ticks={0: "0 % women in images", 0.5: "50 %", 1: "100 %"},
+            y_ticks={0: "0 %", 0.5: "50 %", 1: "100 %"},
             label=f"{when}: language bias against the share of women in images, Spearman {spearman}",
         )
         caption = Markup(
-            "<strong>{}.</strong> Each dot is an occupation. Across: how much nearer the neutral prompt lies to its female "
+            "<strong>{}.</strong> Each dot is an occupation. Across: how much nearer the prompt lies to its female "
             "than to its male version. Up: share of women among 250 images of Stable Diffusion v1.5. "
             "Spearman correlation {} (p = {}, n = {})."
         ).format(when, spearman, f"{correlation.spearman_p:.1g}", correlation.n)
@@ -124,7 +124,7 @@ def _scatters(before: LanguageBias, after: LanguageBias | None) -> list[dict[str
     return found
 
 
-def _to_label(x: np.ndarray, y: Sequence[float], each: int = 4) -> list[bool]:
+def _to_name(x: np.ndarray, y: Sequence[float], each: int = 3) -> list[bool]:
     """The outermost dots towards either side, leaving out those whose names would lie on one another."""
     chosen: list[int] = []
     order = list(np.argsort(x))

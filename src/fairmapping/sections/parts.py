@@ -7,7 +7,9 @@ from typing import Any
 
 from markupsafe import Markup
 
-__all__ = ["WHEN", "card"]
+from .. import lists
+
+__all__ = ["WHEN", "card", "sd15_women"]
 
 WHEN = {"raw": "before", "mapped": "after"}  # the arms, as a reader knows them
 
@@ -23,3 +25,12 @@ def card(name: str, values: Sequence[str], text: str, track: str = "", worst: st
         "chart": track,
         "worst": worst,
     }
+
+
+def sd15_women() -> dict[str, float]:
+    """Share of women among the images of each packaged occupation that Stable Diffusion v1.5 draws."""
+    known = {}
+    for row in lists.occupation_table():
+        women, men = float(row["sd15_woman"]), float(row["sd15_man"])
+        known[str(row["occupation"])] = women / (women + men)
+    return known
