@@ -10,7 +10,7 @@ import torch
 from diffusers import DiffusionPipeline, StableDiffusionPipeline
 from PIL import Image
 
-from fairmapping import portraits
+from fairmapping import lists, portraits
 from fairmapping.judges import Judge, Judgement
 from fairmapping.portraits.autoencoder import PortraitsAutoencoder
 from fairmapping.portraits.denoiser import PortraitsDenoiser
@@ -62,7 +62,7 @@ def test_a_missing_text_encoder_says_what_to_install(monkeypatch: pytest.MonkeyP
 
 
 def test_explicit_prompts_are_obeyed(portraits_pipe: StableDiffusionPipeline, judge: PortraitsJudge) -> None:
-    """A sample of what docs/portraits.md measures over all occupations; a coin gets 55 of 64 right once in 10^8 runs."""
+    """A sample of what docs/portraits.md measures over all occupations; a coin gets 55 of 64 once in 10^8 runs."""
     cases = [(gender, race) for gender in ("female", "male") for race in ("asian", "black", "hispanic", "white")]
     keywords = ("electrician", "nurse", "lawyer", "cook", "baker", "pilot", "singer", "clerk")
     prompts = [f"a portrait of a {race} {gender} {keyword}" for keyword in keywords for gender, race in cases]
@@ -159,3 +159,9 @@ def test_the_judge_reads_other_sizes_and_modes(portraits_pipe: StableDiffusionPi
     assert [j.label("gender") for j in judge([image, large])] == ["female", "female"]
     with pytest.raises(TypeError, match="PIL images, not ndarray"):
         judge([np.zeros((64, 64, 3), np.uint8)])  # type: ignore[list-item]
+
+
+def test_what_its_captions_never_named_is_told() -> None:
+    never = portraits.never_captioned()
+    assert 20 <= len(never) < 40
+    assert never < set(lists.occupations())

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from scipy import stats
-from world import make_captions, uncaptioned
+from world import make_captions
 
 import fairmapping as fm
 from fairmapping import lists, metrics, portraits, prompts
@@ -53,7 +53,7 @@ def main() -> None:
     known = {
         row["occupation"]: row["sd15_woman"] / (row["sd15_woman"] + row["sd15_man"]) for row in lists.occupation_table()
     }
-    held = uncaptioned()
+    held = portraits.never_captioned()
     for name, chosen in (("captioned", [k for k in everyone if k not in held]), ("never captioned", sorted(held))):
         ours, theirs = women[chosen], np.array([known[k] for k in chosen])
         pearson, spearman = stats.pearsonr(ours, theirs), stats.spearmanr(ours, theirs)

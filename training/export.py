@@ -6,11 +6,13 @@ python training/export.py --work .work --out src/fairmapping/portraits/weights
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 
 import torch
 from diffusers import DPMSolverMultistepScheduler
 from train_denoiser import SCHEDULE
+from world import uncaptioned
 
 from fairmapping.portraits.autoencoder import PortraitsAutoencoder
 from fairmapping.portraits.denoiser import PortraitsDenoiser
@@ -34,6 +36,13 @@ def main() -> None:
         **schedule, timestep_spacing="trailing", final_sigmas_type="zero", steps_offset=1
     )
     scheduler.save_pretrained(arg.out / "scheduler")
+    facts = {
+        "never_captioned": sorted(uncaptioned()),
+        "steps": state["step"],
+        "batch": state["batch"],
+        "minutes": round(state["seconds"] / 60),
+    }
+    (arg.out / "training.json").write_text(json.dumps(facts, indent=1) + "\n")
     size = sum(path.stat().st_size for path in arg.out.rglob("*.safetensors"))
     print(f"step {state['step']}, {state['seconds'] / 60:.0f} minutes of training, {size / 1e6:.1f} MB of weights")
     if size > LIMIT:

@@ -1,6 +1,6 @@
 """Trains the denoiser on the rendered faces; resumes from its last checkpoint, stops at a step or a time.
 
-python training/train_denoiser.py --renders .work/renders --work .work --steps 4500 [--minutes 90] [--guide-from 2600]
+python training/train_denoiser.py --renders .work/renders --work .work --steps 4000 [--minutes 90] [--guide-from 2600]
 Writes denoiser.pt every few minutes: weights, their moving average, optimiser, step, seconds trained.
 
 Two phases. First plain conditional training, with the prompt emptied one time in ten. From ``--guide-from`` on
@@ -93,7 +93,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--renders", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=4500, help="the learning rate falls to zero here")
+    parser.add_argument("--steps", type=int, default=4000, help="the learning rate falls to zero here")
     parser.add_argument("--minutes", type=float, default=math.inf)
     parser.add_argument("--guide-from", type=int, default=2600)
     parser.add_argument("--batch", type=int, default=128)

@@ -17,7 +17,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import lists
+from . import __version__, lists
 from .judges import Judge, load_judge, records
 from .prompts import Attribute, Prompt
 from .results import SCHEMA_VERSION, Audit, Comparison, frame
@@ -132,7 +132,7 @@ def _asked(attributes: Sequence[str | Attribute], judge: Judge) -> dict[str, lis
 
 def _expected(keywords: Iterable[str], judge: Judge) -> dict[str, dict[str, str]]:
     """What the packaged lists know of these keywords, for a judge that reads cues and expressions."""
-    tables = {
+    tables: dict[str, dict[Any, Any]] = {
         "cue": {row["occupation"]: row["sector"] for row in lists.occupation_table()},
         "expression": {row["keyword"]: row["class"] for row in lists.emotion_table()},
     }
@@ -159,8 +159,8 @@ def _model(pipe: Any) -> dict[str, str]:
 
 
 def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for package in ("fairmapping", "torch", "diffusers", "transformers", "numpy"):
+    found = {"fairmapping": __version__, "python": platform.python_version()}
+    for package in ("torch", "diffusers", "transformers", "numpy"):
         try:
             found[package] = version(package)
         except PackageNotFoundError:

@@ -113,7 +113,7 @@ def scatter(
         dot = Markup('<circle cx="{}%" cy="{}" r="4" class="dot {}"><title>{}</title></circle>')
         parts.append(dot.format(_n(x), _n(y), point.kind, point.tooltip))
         if point.name:
-            left = x > 55
+            left = x > 62
             text = Markup('<text x="{}%" dx="{}" y="{}" text-anchor="{}" class="name">{}</text>')
             parts.append(text.format(_n(x), -8 if left else 8, _n(y + 4), "end" if left else "start", point.name))
     return _svg(parts, height + 20, "scatter", label)

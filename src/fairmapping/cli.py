@@ -250,6 +250,8 @@ def fit(
     apart: Any = 0.2 if holdout is None and len(words) >= 5 else _holdout(holdout)
     if holdout is None and keywords == "occupations":
         words, apart = lists.split()
+    if isinstance(apart, list):
+        words = [word for word in words if word not in apart]
     fair_map = find(
         pipelines.load(model, device=device, dtype=dtype.value),
         words,

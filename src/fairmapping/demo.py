@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from . import lists, prompts, sections
@@ -18,7 +18,23 @@ from .results import ARMS, Audit
 __all__ = ["demo", "occupations_to_report"]
 
 ATTRIBUTES = ("gender", "race")
-EXPLICIT_TEMPLATE = ("a portrait of {}",)
+ONE_TEMPLATE = ("a portrait of {}",)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much the demo draws: keywords, and images of each prompt."""
+
+    occupations: int  # of those not fitted; each in every default template
+    images: int
+    explicit: int  # every so many of these occupations, with each group named
+    explicit_images: int
+    emotions: int  # every so many of the packaged ones
+    emotion_images: int
+
+
+FULL = Plan(occupations=24, images=10, explicit=3, explicit_images=4, emotions=1, emotion_images=6)
+QUICK = Plan(occupations=8, images=4, explicit=2, explicit_images=2, emotions=4, emotion_images=4)
 
 
 def demo(
@@ -30,8 +46,8 @@ def demo(
 ) -> Path:
     """Measure, fit on 103 of the 153 occupations, audit on others, and return the path of ``report.html`` in `out`.
 
-    About 2,700 images in all; with `quick` about 400, in a minute, with wide intervals. `say` is told of each stage.
-    Raises ValueError where `out` holds a run made with other settings.
+    About 2,500 images in all; with `quick` about 400, in a minute or two, with wide intervals. `say` is told of each
+    stage. Raises ValueError where `out` holds a run made with other settings.
     """
     from . import pipelines
     from .audit import audit
@@ -44,9 +60,8 @@ def demo(
     out = Path(out)
     started = time.perf_counter()
     fitted, others = lists.split()
-    reported = occupations_to_report(others, 8 if quick else 24)
-    explicit = reported[:: 2 if quick else 3]
-    emotions = lists.emotions()[:: 4 if quick else 1]
+    plan = QUICK if quick else FULL
+    reported = occupations_to_report(others, plan.occupations)
 
     pipe = pipelines.load("portraits")
     say(f"Measuring the bias of the language model on {len(fitted) + len(others)} occupations")
@@ -75,10 +90,12 @@ def demo(
             progress=progress,
         )
 
+    named = prompts.specific(reported[:: plan.explicit], ATTRIBUTES, ONE_TEMPLATE)
+    feeling = prompts.neutral(lists.emotions()[:: plan.emotions], ONE_TEMPLATE)
     audits = [
-        assess("occupations", prompts.neutral(reported), 4 if quick else 10),
-        assess("explicit prompts", prompts.specific(explicit, ATTRIBUTES, EXPLICIT_TEMPLATE), 2 if quick else 4),
-        assess("emotions", prompts.neutral(emotions, EXPLICIT_TEMPLATE), 4 if quick else 6),
+        assess("occupations", prompts.neutral(reported), plan.images),
+        assess("explicit prompts", named, plan.explicit_images),
+        assess("emotions", feeling, plan.emotion_images),
     ]
     page = report(audits, out / "report.html", bias=contrasts.bias(), bias_after=contrasts.map(fair_map).bias())
     say(f"Done in {time.perf_counter() - started:.0f} s: {page}")

@@ -1,8 +1,8 @@
 """Fit a FairMap: L_text + weight * L_fair, by gradient through the paper's deep linear network, or exactly.
 
 L_text keeps every mapped embedding, neutral or attribute-specific, near the original. L_fair is the variance, within
-each set of attribute-specific versions, of their distances to the neutral prompt (Li et al., arXiv 2311.17695). Both are
-in units of the unmapped embeddings, so that the same weight means the same for every encoder. docs/method.md has the
+each set of attribute-specific versions, of their distances to the neutral prompt (Li et al., arXiv 2311.17695). Both
+are relative to the unmapped embeddings, so that a weight means the same for every encoder. docs/method.md has the
 mathematics.
 """
 
@@ -39,11 +39,11 @@ def fit(
     templates: Sequence[str] = DEFAULT_TEMPLATES,
     solver: Solver = "exact",
     distance: Distance = "pooled",
-    weight: float = 30.0,
-    ridge: float = 0.3,
+    weight: float = 0.6,
+    ridge: float = 0.2,
     depth: int = 8,
     steps: int = 2000,
-    lr: float = 1e-3,
+    lr: float = 3e-4,
     patience: int = 20,
     seed: int = 0,
     holdout: float | KeywordSource | None = None,
@@ -69,9 +69,18 @@ def fit(
         pipe, [*fitted, *held_out], attributes, templates, batch_size=batch_size, progress=progress
     )
     fair_map = fit_embeddings(
-        contrasts.select(fitted), solver=solver, distance=distance, weight=weight, ridge=ridge, depth=depth, steps=steps,
-        lr=lr, patience=patience, held_out=contrasts.select(held_out) if held_out else None, progress=progress,
-    )  # fmt: skip
+        contrasts.select(fitted),
+        solver=solver,
+        distance=distance,
+        weight=weight,
+        ridge=ridge,
+        depth=depth,
+        steps=steps,
+        lr=lr,
+        patience=patience,
+        held_out=contrasts.select(held_out) if held_out else None,
+        progress=progress,
+    )
     fair_map.config = replace(fair_map.config, encoder=fingerprint(pipe), seed=seed)
     return fair_map
 
@@ -81,11 +90,11 @@ def fit_embeddings(
     *,
     solver: Solver = "exact",
     distance: Distance = "pooled",
-    weight: float = 30.0,
-    ridge: float = 0.3,
+    weight: float = 0.6,
+    ridge: float = 0.2,
     depth: int = 8,
     steps: int = 2000,
-    lr: float = 1e-3,
+    lr: float = 3e-4,
     patience: int = 20,
     held_out: Contrasts | None = None,
     progress: bool = False,
@@ -141,13 +150,18 @@ def fit_embeddings(
 
 
 def objective(
-    differences: dict[str, Tensor], embeddings: Sequence[Tensor], masks: Sequence[Tensor], *, weight: float, ridge: float
+    differences: dict[str, Tensor],
+    embeddings: Sequence[Tensor],
+    masks: Sequence[Tensor],
+    *,
+    weight: float,
+    ridge: float,
 ) -> Objective:
     """L_text + weight * L_fair from difference blocks (K, V, groups, l, D) and the (N, L, D) embeddings to keep.
 
     L_text = mean ||x M - x||^2 / mean ||x||^2 over all rows x that are not zero, and ``ridge`` times the same for
-    embeddings without any preferred direction. L_fair is the mean over attributes and their terms of Var_j(d_j), in
-    units of the attribute's mean d^2 before mapping.
+    embeddings without any preferred direction. L_fair is the mean over attributes of the mean over their terms of
+    Var_j(d_j), each over what it is unmapped: 0 is even, 1 as before.
 
     Raises ValueError where an attribute has no differences to even out.
     """
@@ -163,7 +177,8 @@ def objective(
                 "are the keywords so long that the prompts are cut off?"
             )
         rows, d = rows[keep], d[keep]
-        weights = torch.full((len(rows),), 1 / (float(d.square().mean()) * len(rows) * len(differences)))
+        unit = max(float(d.var(1, correction=0).mean()), 1e-6 * float(d.square().mean()))  # never zero
+        weights = torch.full((len(rows),), 1 / (unit * len(rows) * len(differences)))
         keyword = torch.arange(keywords).repeat_interleave(versions)[keep]
         terms.append(Terms(rows, weights.double(), keyword))
     moment = torch.stack([_second_moment(x, mask) for x, mask in zip(embeddings, masks, strict=True)]).sum(0)
@@ -201,7 +216,9 @@ class DeepLinear(nn.Module):
         return torch.linalg.multi_dot(list(self.layers)) if len(self.layers) > 1 else self.layers[0] * 1
 
 
-def _descend(problem: Objective, depth: int, steps: int, lr: float, patience: int, on_step: Callable[..., None]) -> Tensor:
+def _descend(
+    problem: Objective, depth: int, steps: int, lr: float, patience: int, on_step: Callable[..., None]
+) -> Tensor:
     """Adam on all data at once; returns the folded map of the lowest loss."""
     problem = problem.to(torch.float32)
     network = DeepLinear(len(problem.gram), depth)
@@ -273,9 +290,7 @@ def _split(keywords: list[str], holdout: float | KeywordSource | None, seed: int
     return keywords, held_out
 
 
-def _check_settings(
-    solver: str, weight: float, ridge: float, depth: int, steps: int, lr: float, patience: int
-) -> None:
+def _check_settings(solver: str, weight: float, ridge: float, depth: int, steps: int, lr: float, patience: int) -> None:
     if solver not in get_args(Solver):
         raise ValueError(f"solver is {solver!r}; choose {' or '.join(get_args(Solver))}")
     for name, value in (("weight", weight), ("ridge", ridge), ("lr", lr)):

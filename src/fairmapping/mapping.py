@@ -12,7 +12,7 @@ import math
 import os
 import tempfile
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -161,7 +161,8 @@ class FairMap(nn.Module):
             who = f"another {names[0]}" if names[0] == names[1] else f"{names[0]}, and this pipeline has {names[1]}"
             raise ValueError(
                 f"the map was fitted for {who}: they embed the same prompts differently (relative distance "
-                f"{distance:.2g}, allowed {_PROBE_TOLERANCE}); use the pipeline it was fitted on, or fit a map for this one"
+                f"{distance:.2g}, allowed {_PROBE_TOLERANCE}); "
+                "use the pipeline it was fitted on, or fit a map for this one"
             )
 
     def extra_repr(self) -> str:
@@ -210,15 +211,21 @@ class FairMap(nn.Module):
         config, checksum = _read_config(folder / CONFIG)
         content = (folder / WEIGHTS).read_bytes()
         if checksum and hashlib.sha256(content).hexdigest() != checksum:
-            raise ValueError(f"{folder / WEIGHTS} is not the file that {CONFIG} was written with; save or fetch the map again")
+            raise ValueError(
+                f"{folder / WEIGHTS} is not the file that {CONFIG} was written with; save or fetch the map again"
+            )
         try:
             tensors = load(content)
         except SafetensorError as error:
-            raise ValueError(f"{folder / WEIGHTS} is no readable safetensors file ({error}); save or fetch it again") from error
+            raise ValueError(
+                f"{folder / WEIGHTS} is no readable safetensors file ({error}); save or fetch it again"
+            ) from error
         unknown = set(tensors) - {"weight", "bias", "pooled_weight", "pooled_bias"}
         if "weight" not in tensors or unknown:
             found = ", ".join(sorted(tensors)) or "nothing"
-            raise ValueError(f"{folder / WEIGHTS} holds {found}; a map holds weight, bias and at most their pooled twins")
+            raise ValueError(
+                f"{folder / WEIGHTS} holds {found}; a map holds weight, bias and at most their pooled twins"
+            )
         return cls(**tensors, config=config)
 
 
@@ -227,45 +234,74 @@ def model_card(fair_map: FairMap) -> str:
     config = fair_map.config
     encoder = " + ".join(config.encoder.get("encoders", ())) or "unknown text encoder"
     pooled = "" if fair_map.pooled_width is None else f", pooled embeddings {fair_map.pooled_width} wide"
-    lines = [
-        *("---", "library_name: fairmapping", "tags: [fair-mapping, text-to-image, fairness]", "---", ""),
-        *("# A fair map of prompt embeddings", ""),
-        f"For {encoder}, embeddings {fair_map.width} wide{pooled}. The diffusion model stays frozen; the map is one matrix"
-        " product per prompt (Fair Mapping, Li et al., arXiv 2311.17695).",
-        *("", "```python", "import fairmapping as fm", 'fair = fm.FairMap.from_pretrained("path/to/this/folder")'),
-        *("with fm.attached(pipe, fair):", '    image = pipe("a portrait of a doctor").images[0]', "```", ""),
+    groups = [
+        f"{name}: " + ", ".join(group if group == word else f"{group} ({word})" for group, word in words.items())
+        for name, words in config.attributes.items()
     ]
-    if config.bias_before:
-        lines += [
-            *("## Language bias", ""),
-            "Standard deviation of the distances from a neutral prompt to its attribute-specific versions, over their mean;"
-            " 0 is even.",
-            *("", "| attribute | keywords | n | before | after |", "|---|---|--:|--:|--:|"),
-        ]
-        parts = (
-            ("fitted", config.keywords, config.bias_before, config.bias_after),
-            ("held out", config.held_out, config.held_out_bias_before, config.held_out_bias_after),
-        )
-        for what, keywords, before, after in parts:
-            lines += [f"| {name} | {what} | {len(keywords)} | {before[name]:.4f} | {after[name]:.4f} |" for name in before]
-        lines.append("")
-        if config.relative_change is not None:
-            held = config.held_out_relative_change
-            beside = "" if held is None else f" ({held:.1%} on the held-out keywords)"
-            lines += [f"The mapped embeddings are {config.relative_change:.1%} away from the originals on average{beside}.", ""]
-    lines += ["## Caution", "", "Equal distances between texts are not equal shares among images: audit the images too (`fm.audit`)."]
-    lines += ["Figures speak of the groups, keywords and templates listed here, and need not hold for others.", ""]
-    settings = {
-        name: getattr(config, name)
-        for name in ("solver", "distance", "weight", "ridge", "depth", "steps", "lr", "seed", "loss", "loss_text", "loss_fair")
-        if getattr(config, name) is not None
-    }
-    lines += ["## How it was fitted", "", *(f"- {name}: {_shown(value)}" for name, value in settings.items())]
-    for name, groups in config.attributes.items():
-        lines.append(f"- {name}: " + ", ".join(g if g == word else f"{g} ({word})" for g, word in groups.items()))
-    named = (("templates", config.templates), ("fitted keywords", config.keywords), ("held-out keywords", config.held_out))
-    lines += [f"- {len(values)} {what}: {', '.join(values)}" for what, values in named if values]
-    return "\n".join([*lines, f"- versions: {', '.join(f'{n} {v}' for n, v in config.versions.items()) or 'unknown'}", ""])
+    settings = ("solver", "distance", "weight", "ridge", "depth", "steps", "lr", "seed")
+    losses = ("loss", "loss_text", "loss_fair", "loss_bound", "seconds")
+    used = [
+        f"{name}: {_shown(getattr(config, name))}" for name in settings + losses if getattr(config, name) is not None
+    ]
+    words = (("templates", config.templates), ("fitted keywords", config.keywords), ("held-out", config.held_out))
+    used += groups + [f"{len(values)} {what}: {', '.join(values)}" for what, values in words if values]
+    used += [f"{name} {number}" for name, number in config.versions.items()]
+    return _CARD.format(
+        encoder=encoder,
+        widths=f"{fair_map.width} wide{pooled}",
+        figures=_figures(config),
+        settings="\n".join(f"- {line}" for line in used),
+    )
+
+
+_CARD = """---
+library_name: fairmapping
+tags: [fair-mapping, text-to-image, fairness]
+---
+
+# A fair map of prompt embeddings
+
+For {encoder}, embeddings {widths}. The diffusion model stays frozen, and the map costs one matrix product per prompt
+(Fair Mapping, Li et al., arXiv 2311.17695).
+
+```python
+import fairmapping as fm
+fair = fm.FairMap.from_pretrained("path/to/this/folder")
+with fm.attached(pipe, fair):
+    images = pipe("a portrait of a doctor").images
+```
+{figures}
+## Caution
+
+Equal distances between texts are not equal shares among images: audit the images too (`fm.audit`). The figures are
+about the groups, keywords and templates listed here and need not hold for others.
+
+## How it was fitted
+
+{settings}
+"""
+
+
+def _figures(config: MapConfig) -> str:
+    if not config.bias_before:
+        return ""
+    lines = [
+        *("", "## Language bias", ""),
+        "Standard deviation of the distances from a neutral prompt to its attribute-specific versions over their mean; "
+        "0 is even.",
+        *("", "| attribute | keywords | n | before | after |", "|---|---|--:|--:|--:|"),
+    ]
+    parts = (
+        ("fitted", config.keywords, config.bias_before, config.bias_after),
+        ("held out", config.held_out, config.held_out_bias_before, config.held_out_bias_after),
+    )
+    for what, words, before, after in parts:
+        lines += [f"| {name} | {what} | {len(words)} | {before[name]:.4f} | {after[name]:.4f} |" for name in before]
+    if config.relative_change is not None:
+        held = config.held_out_relative_change
+        beside = "" if held is None else f" ({held:.1%} on held-out keywords)"
+        lines += ["", f"Mapped embeddings are {config.relative_change:.1%} away from the originals on average{beside}."]
+    return "\n".join([*lines, ""])
 
 
 def _shown(value: Any) -> str:
@@ -282,7 +318,9 @@ def _checked(matrix: Tensor, vector: Tensor | None, prefix: str) -> tuple[Tensor
         raise ValueError(f"{prefix}bias has shape {tuple(vector.shape)}; {shape[:1]} is needed beside weight {shape}")
     for name, tensor in (("weight", matrix), ("bias", vector)):
         if not tensor.is_floating_point() or not bool(tensor.isfinite().all()):
-            raise ValueError(f"{prefix}{name} ({tensor.dtype}) holds values that are not finite floats; fit the map again")
+            raise ValueError(
+                f"{prefix}{name} ({tensor.dtype}) holds values that are not finite floats; fit the map again"
+            )
     return matrix.detach().float().clone(), vector.detach().float().clone()
 
 
@@ -331,15 +369,13 @@ def _read_config(path: Path) -> tuple[MapConfig, str | None]:
 
 def _download(hub_id: str, revision: str | None) -> Path:
     """The local copy of a map on the hub."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
+    from huggingface_hub import errors, snapshot_download
 
-    reason: Sequence[type[Exception]] = (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError)
-    if hub_id.count("/") > 1 or hub_id.startswith(("/", ".", "~")):  # what no hub id looks like
+    if hub_id.count("/") > 1 or hub_id.startswith((".", "/", "~")) or "\\" in hub_id:  # what no hub id looks like
         raise FileNotFoundError(f"there is no folder {hub_id}")
     try:
         return Path(snapshot_download(hub_id, revision=revision, allow_patterns=[CONFIG, WEIGHTS, CARD]))
-    except tuple(reason) as error:
+    except (errors.HFValidationError, errors.HfHubHTTPError, errors.LocalEntryNotFoundError) as error:
         raise FileNotFoundError(
             f"there is no folder {hub_id}, and no map of that name could be fetched from the Hugging Face hub: {error}"
         ) from error

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from . import charts, sections
+from . import __version__, charts, sections
 from .metrics import Interval
 from .results import ARMS, Audit
 from .words import bracket, cell, count, listing, noun, number, percent, percent_cell
@@ -86,7 +86,7 @@ def report(
         "settings": _settings(audits),
         "fitted": sorted(main.fitted),
         "all_figures": [sections.figures(main, attribute) for attribute in main.attributes],
-        "version": main.settings["versions"].get("fairmapping", ""),
+        "version": __version__,
     }
     return _write(Path(path), context)
 
@@ -107,7 +107,7 @@ def _headlines(audit: Audit, keywords: Sequence[str], unseen: bool) -> list[Mark
     over = f"over {count(len(keywords), noun(keywords))}"
     if audit.fitted:
         over += " that were not used in fitting" if unseen else ", all of them used in fitting"
-    sentences = []
+    sentences: list[Markup] = []
     for attribute in audit.attributes:
         opening = Markup("{}, {}, the mean pairwise bias").format(where, over) if not sentences else Markup("That")
         text = Markup("{} of perceived {} ").format(opening, attribute) + _change(audit, attribute, keywords)
@@ -179,8 +179,9 @@ def _cards(
     obeyed = sections.obeyed_overall(audits)
     if obeyed:
         n = sum(share.n for share in obeyed.values())
-        text = f"of {count(n, 'image')} whose prompt names the group; see what was kept."
-        cards.append(sections.card("Explicit prompts obeyed", [percent(s.value) for s in obeyed.values()], text))
+        values = [percent(share.value) for share in obeyed.values()]
+        of = f"of {count(n, 'image')} whose prompt names the group; see what was kept."
+        cards.append(sections.card("Explicit prompts obeyed", values, of))
     return cards
 
 
@@ -217,11 +218,11 @@ def _contents(pairs: bool, language: bool, what: str) -> list[tuple[str, str]]:
 def _pairs_text(audit: Audit, *, chosen: bool) -> str:
     which = f"The {noun(audit.keywords)}s drawn most unevenly before, towards either side. " if chosen else ""
     if audit.arms != ARMS:
-        return which + "The first seeds of each template, none picked."
+        return which + "The first of each template, none picked."
     return (
         which
         + "Left without the map, right with it; what stands in the same place on both sides has the same prompt and "
-        "seed, and so the same starting noise. They are the first seeds of each template, none picked."
+        "seed, and so the same starting noise. They are the first of each template, none picked."
     )
 
 
@@ -265,9 +266,8 @@ def _settings(audits: Sequence[Audit]) -> list[tuple[str, str]]:
         templates = [template for template in dict.fromkeys(prompts["template"]) if template]
         images = count(part.settings["images_per_prompt"], "image")
         text = f"{count(len(prompts), 'prompt')} × {images} in {count(len(part.arms), 'arm')}"
-        rows.append(
-            ("Prompts", text + (f", from {listing([repr(template) for template in templates])}" if templates else ""))
-        )
+        text += f", from {listing([repr(template) for template in templates])}" if templates else ""
+        rows.append(("Prompts" if part.keywords else "Prompts that name a group", text))
     rows += [(name.replace("_", " ").capitalize(), str(value)) for name, value in settings["call"].items()]
     rows += [("Seed", str(settings["seed"])), ("Judge", settings["judge"]["name"])]
     if settings.get("map"):

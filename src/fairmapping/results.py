@@ -13,6 +13,7 @@ import math
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,10 +43,11 @@ class Comparison:
 
     @property
     def verdict(self) -> str:
-        """ "fell", "rose", or "did not measurably change" where the interval of the difference holds 0."""
-        if self.difference.high < 0:
+        """ "fell" or "rose" where the interval of the difference, to two decimals, lies to one side of 0, else "did not
+        measurably change"."""
+        if round(self.difference.high, 2) < 0:
             return "fell"
-        return "rose" if self.difference.low > 0 else "did not measurably change"
+        return "rose" if round(self.difference.low, 2) > 0 else "did not measurably change"
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,7 +157,7 @@ class Audit:
             counts = part[[f"{group}_count" for group in groups]].to_numpy()
             for index, group in enumerate(groups):
                 size = {"count": int(part[f"{group}_count"].sum()), "n": int(part["n"].sum())}
-                mean = _parts(_mean(counts, lambda some, at=index: metrics.shares(some)[..., at]))
+                mean = _parts(_mean(counts, partial(_group_share, index)))
                 lines.append({"arm": arm, "group": group, **size, "share": mean.pop("value"), **mean})
         return pd.DataFrame(lines)
 
@@ -325,6 +327,10 @@ def _mean(counts: np.ndarray, measure: metrics.Measure) -> Interval:
     if len(counts) == 1:
         return metrics.bootstrap_counts(counts, measure)
     return metrics.bootstrap_mean(measure(counts))
+
+
+def _group_share(index: int, counts: Any) -> Any:
+    return metrics.shares(counts)[..., index]
 
 
 def _joint_difference(joint: Any) -> Any:

@@ -79,7 +79,7 @@ class Objective:
 
 @dataclass(frozen=True, eq=False)
 class Solution:
-    """``matrix`` (D, D); its ``value`` F; ``bound``, which F of no matrix is below; ``iterations`` of Newton's method."""
+    """``matrix`` (D, D), its ``value`` F, the ``bound`` that F is nowhere below, and Newton's ``iterations``."""
 
     matrix: Tensor
     value: float
@@ -138,7 +138,7 @@ class _Search:
 
     def run(self, dual: _Dual, s: Tensor, tolerance: float) -> _Point:
         """The point of lowest F on the way from s to where F is within ``tolerance`` of its bound."""
-        point = dual.at(s) or dual.at(torch.ones_like(s))  # at s = 1, H is the Gram matrix
+        point = dual.at(dual.feasible(s)) or dual.at(torch.ones_like(s))  # at s = 1, H is the Gram matrix
         if point is None:
             raise ValueError("the Gram matrix is not positive definite; give a larger ridge")
         best, self.bound = point, point.bound
@@ -162,7 +162,7 @@ class _Search:
     def _line_search(dual: _Dual, point: _Point, step: Tensor) -> _Point | None:
         size = 1.0
         while size > 1e-3:
-            trial = point.s + size * step
+            trial = dual.feasible(point.s + size * step)
             moved = dual.at(trial) if bool((trial > 0).all()) else None
             if moved is not None and (moved.bound > point.bound or moved.gap < point.gap):
                 return moved
@@ -196,6 +196,10 @@ class _Dual:
     def centre(self, flat: Tensor) -> Tensor:
         """(N,) less the mean of each term."""
         return torch.cat([(part - part.mean(1, keepdim=True)).flatten() for part in self.split(flat)])
+
+    def feasible(self, s: Tensor) -> Tensor:
+        """(N,) over the mean of each term, which steps keep at 1 but for rounding: without it no bound would hold."""
+        return torch.cat([(part / part.mean(1, keepdim=True)).flatten() for part in self.split(s)])
 
     def at(self, s: Tensor) -> _Point | None:
         """The point at s, or None where H is not positive definite."""
@@ -249,7 +253,7 @@ class _Dual:
         return invert
 
     def _chunks(self) -> list[tuple[slice, Tensor, slice]]:
-        """Blocks of whole terms of one attribute: their distances, their contrasts' basis (K, K - 1), their contrasts."""
+        """Blocks of whole terms of one attribute: distances, the basis (K, K - 1) of their contrasts, contrasts."""
         found, row, place = [], 0, 0
         for t, k in self.shapes:
             basis = _contrasts(k).to(self.U)

@@ -29,7 +29,8 @@ def percent(share: float) -> str:
         return "n/a"
     whole = f"{100 * share:.0f}"
     exact = share in (0, 1) or whole not in ("0", "100")
-    return f"{whole if exact else f'{100 * share:.1f}'}{_GAP}%"
+    text = f"{whole if exact else f'{100 * share:.1f}'}{_GAP}%"
+    return text.replace("-", "\N{MINUS SIGN}")
 
 
 def bracket(low: float, high: float, *, shares: bool = False) -> Markup:

@@ -9,6 +9,7 @@ and the bias it was given, stand in docs/portraits.md and training/.
 from __future__ import annotations
 
 import importlib.util
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,11 @@ WEIGHTS = Path(__file__).parent / "weights"
 MAX_TOKENS = 24
 DEFAULTS: dict[str, Any] = {"num_inference_steps": 12, "guidance_scale": 2.0}
 """The settings every figure of the docs was measured at; generate and audit use them for this pipeline."""
+
+
+def never_captioned() -> frozenset[str]:
+    """The packaged occupations that no caption of its training named: there, bias can only come from the encoder."""
+    return frozenset(json.loads((WEIGHTS / "training.json").read_text(encoding="utf-8"))["never_captioned"])
 
 
 def text_encoder_folder() -> Path:

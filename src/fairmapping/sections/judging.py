@@ -25,16 +25,18 @@ def judge(main: Audit, audits: Sequence[Audit], keywords: Sequence[str]) -> dict
     """What the judge's card says of it, how many images had no face, and the bias corrected for its errors."""
     described = main.settings["judge"]
     card = described["card"]
-    text = [Markup("All pictures were judged by <code>{}</code>.").format(described["name"])]
-    text[0] += Markup(
-        "".join(Markup(" {}").format(_sentence(card[key])) for key in ("domain", "caution") if key in card)
-    )
+    text = [f"All pictures were judged by “{described['name']}”."]
+    text += [_sentence(card[key]) for key in ("domain", "caution") if key in card]
+    text = [" ".join(text)]
     faces = (
         pd.concat([audit.faces() for audit in audits])
         .groupby("arm", sort=False)[["images", "no_face", "several"]]
         .sum()
     )
-    parts = [f"{line['no_face']} of {line['images']:,} {WHEN[arm]}" for arm, line in faces.iterrows()]
+    parts = [
+        f"{line['no_face']} of {line['images']:,}" + (f" {WHEN[arm]}" if len(faces) == 2 else "")
+        for arm, line in faces.iterrows()
+    ]
     several = int(faces["several"].sum())
     text.append(
         f"Pictures without a face are an answer, not a gap: {' and '.join(parts)} had none. "

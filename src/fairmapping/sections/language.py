@@ -11,7 +11,7 @@ from markupsafe import Markup
 from .. import charts
 from ..metrics import Interval
 from ..results import Audit
-from ..words import noun, number, percent
+from ..words import listing, noun, number, percent
 from .parts import WHEN, card, sd15_women
 
 if TYPE_CHECKING:
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 
 __all__ = ["language"]
+
+_MINUS = "\N{MINUS SIGN}"
 
 
 def language(audit: Audit, before: LanguageBias | None, after: LanguageBias | None) -> dict[str, Any] | None:
@@ -36,7 +38,12 @@ def language(audit: Audit, before: LanguageBias | None, after: LanguageBias | No
     where = (
         f"over {first['before'].n} keywords {first['on']}" if first["before"].n else f"over the keywords {first['on']}"
     )
-    changes = [f"by {_drop(row)} for {row['attribute']}" for row in told] if both else []
+    headline = None
+    if both:
+        fell = all(row["after"].value < row["before"].value for row in told)
+        changes = [f"{_change(row).lstrip(_MINUS if fell else '')} for {row['attribute']}" for row in told]
+        verb = "fell" if fell else "changed"
+        headline = f"In the language model itself, the bias {verb} by {listing(changes)}, {where}."
     text = [
         "Before a picture is drawn, a text encoder reads the prompt. There, “a portrait of a nurse” may already lie "
         "nearer to “a portrait of a female nurse” than to “a portrait of a male nurse”. Language bias is the spread of "
@@ -44,9 +51,7 @@ def language(audit: Audit, before: LanguageBias | None, after: LanguageBias | No
     ]
     return {
         "text": text,
-        "headline": Markup("In the language model itself, the bias fell {}, {}.").format(" and ".join(changes), where)
-        if both and all(row["after"].value < row["before"].value for row in told)
-        else None,
+        "headline": headline,
         "card": card(f"Language bias, {first['attribute']}", values, f"Spread of distances over their mean, {where}."),
         "scatters": _scatters(before, after) if before else [],
         "table": {
@@ -54,7 +59,7 @@ def language(audit: Audit, before: LanguageBias | None, after: LanguageBias | No
             "head": ["", "before", *(["after", "change"] if both else [])],
             "rows": [
                 [f"{row['attribute']}, keywords {row['on']}", _three_cell(row["before"])]
-                + ([_three_cell(row["after"]), f"\N{MINUS SIGN}{_drop(row)}"] if both else [])
+                + ([_three_cell(row["after"]), _change(row)] if both else [])
                 for row in rows
             ],
         },
@@ -162,8 +167,12 @@ def _ranked(audit: Audit, before: LanguageBias, after: LanguageBias | None) -> d
     }
 
 
-def _drop(row: Mapping[str, Any]) -> str:
-    return percent(1 - row["after"].value / row["before"].value)
+def _change(row: Mapping[str, Any]) -> str:
+    """−82 %, or +3 %."""
+    if not row["before"].value:
+        return "n/a"
+    change = row["after"].value / row["before"].value - 1
+    return (_MINUS if change < 0 else "+") + percent(abs(change))
 
 
 def _three(value: float) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from .. import charts
@@ -15,6 +16,7 @@ from .parts import WHEN
 if TYPE_CHECKING:
     pass
 
+_COLUMNS = 6
 _SHOWN = 6  # keywords with pictures
 _PICTURES = 18  # of each keyword and arm
 
@@ -48,8 +50,10 @@ def pairs(audit: Audit, keywords: Sequence[str]) -> list[dict[str, Any]]:
         figures = []
         for arm in audit.arms:
             rows = neutral[(neutral["arm"] == arm) & (neutral["keyword"] == keyword)]
-            rows = rows.sort_values("seed", kind="stable").head(_PICTURES)
-            made = charts.sprite([audit.path / image for image in rows["image"]])
+            # The first image of every template, then the second, ...
+            rows = rows.iloc[np.argsort(rows.groupby("prompt").cumcount().to_numpy(), kind="stable")]
+            rows = rows.head(min(_PICTURES, max(len(rows) - len(rows) % _COLUMNS, _COLUMNS)))
+            made = charts.sprite([audit.path / image for image in rows["image"]], columns=_COLUMNS)
             if made is None:
                 continue
             data, width, height = made
