@@ -10,11 +10,11 @@ import tiny
 import torch
 from PIL import Image
 
-from fairmapping.attach import attached, is_attached
 from fairmapping import runs
+from fairmapping.attach import attached, is_attached
 from fairmapping.generate import call_defaults, generate, image_seed
-from fairmapping.runs import Row
 from fairmapping.prompts import Prompt
+from fairmapping.runs import Row
 
 module = sys.modules[generate.__module__]  # fairmapping.generate is the function
 PROMPTS = [

@@ -22,8 +22,8 @@ PACKAGE = Path(fairmapping.__file__).parent
 # A module may import those further up, never one on its own line or below. Modules of a subpackage go by the
 # subpackage's name and may import each other.
 ROAD = (
-    {"english", "wordfiles", "mapping", "metrics", "runs"},
-    {"prompts"},
+    {"english", "wordfiles", "mapping", "metrics", "progress", "runs"},
+    {"estimates", "prompts"},
     {"lists", "judges"},
     {"embed", "portraits"},
     {"solve", "pipelines"},
@@ -39,7 +39,7 @@ ROAD = (
     {"demo"},
     {"cli"},
 )
-ALONE = {"english", "wordfiles", "mapping", "metrics", "runs"}
+ALONE = {"english", "wordfiles", "mapping", "metrics", "progress", "runs"}
 KNOW_DIFFUSERS = {"embed", "attach", "generate", "portraits", "pipelines"}
 NO_TORCH = {
     "runs",
@@ -48,6 +48,8 @@ NO_TORCH = {
     "prompts",
     "lists",
     "metrics",
+    "progress",
+    "estimates",
     "results",
     "words",
     "charts",

@@ -15,7 +15,7 @@ module = sys.modules[solve.__module__]
 
 
 def problem(width: int = 6, length: int = 1, weight: float = 1.0, seed: int = 0) -> Objective:
-    """Two attributes of 2 and 3 groups, 5 keywords in 2 templates, as random as real ones: a common part in each group."""
+    """Two attributes of 2 and 3 groups, 5 subjects in 2 templates, with a part that is common to each group."""
     generator = torch.Generator().manual_seed(seed)
 
     def normal(*shape: int) -> torch.Tensor:
@@ -50,7 +50,9 @@ def by_scipy(objective: Objective, start: torch.Tensor) -> float:
         M = torch.from_numpy(flat).view_as(objective.gram)
         return float(objective(M)), gradient(objective, M).flatten().numpy()
 
-    found = minimize(both, start.flatten().numpy(), jac=True, method="L-BFGS-B", options={"maxiter": 4000, "ftol": 1e-15})
+    found = minimize(
+        both, start.flatten().numpy(), jac=True, method="L-BFGS-B", options={"maxiter": 4000, "ftol": 1e-15}
+    )
     return float(found.fun)
 
 
@@ -62,18 +64,18 @@ def test_the_solution_satisfies_its_optimality_conditions(weight: float, length:
     M, phi = found.matrix, multipliers(objective, found.matrix)
     H = objective.gram + phi
     # (G + Phi) M = G, which is the gradient's being zero ...
-    torch.testing.assert_close(H @ M, objective.gram, atol=1e-5, rtol=0)
+    torch.testing.assert_close(H @ M, objective.gram, atol=5e-5, rtol=0)
     assert gradient(objective, M).norm() < 1e-5 * gradient(objective, torch.eye(6, dtype=torch.float64)).norm()
     # ... and H positive definite, which makes the stationary point the global minimum, with GM symmetric and positive
     assert torch.linalg.eigvalsh(H).min() > 0
-    torch.testing.assert_close(objective.gram @ M, (objective.gram @ M).mT, atol=1e-5, rtol=0)
+    torch.testing.assert_close(objective.gram @ M, (objective.gram @ M).mT, atol=5e-5, rtol=0)
     assert found.value == pytest.approx(float(objective(M)), rel=1e-12)
     assert 0 <= found.value - found.bound <= 1e-8 * found.value
 
 
 @pytest.mark.parametrize("length", [1, 2])
 def test_no_descent_gets_below_the_bound(length: int) -> None:
-    """L-BFGS of scipy from the identity and from far away. The landscape in M has other stationary points, all higher."""
+    """L-BFGS of scipy, from the identity and from far away, where other stationary points lie."""
     objective = problem(width=4, length=length, weight=5.0)
     found = solve(objective, tolerance=1e-10)
     generator = torch.Generator().manual_seed(1)
@@ -175,7 +177,9 @@ def test_one_term_in_the_plane_by_hand() -> None:
     # F = (m-1)^2 + (n-1)^2 + weight/4 (3m - n)^2, so (m, n) solves two linear equations
     c = weight / 4
     m, n = np.linalg.solve([[1 + 9 * c, -3 * c], [-3 * c, 1 + c]], [1, 1])
-    torch.testing.assert_close(solve(objective, tolerance=1e-12).matrix, torch.diag(torch.tensor([m, n])), atol=1e-6, rtol=0)
+    torch.testing.assert_close(
+        solve(objective, tolerance=1e-12).matrix, torch.diag(torch.tensor([m, n])), atol=1e-6, rtol=0
+    )
 
 
 def test_progress_tells_value_and_bound() -> None:

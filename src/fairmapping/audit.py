@@ -153,7 +153,9 @@ def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _model(pipe: Any) -> dict[str, str]:
-    own = any(type(part).__module__.startswith(f"{__package__}.portraits.") for part in pipe.components.values())
+    from . import portraits  # here, as in audit()
+
+    own = portraits.is_portraits(pipe)
     name = "portraits" if own else str(getattr(pipe, "name_or_path", None) or type(pipe).__name__)
     return {"name": name, "pipeline": type(pipe).__name__}
 

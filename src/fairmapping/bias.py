@@ -243,21 +243,22 @@ class Contrasts:
         return replace(self, neutral=moved[0], specific=moved[1], mapped=True)
 
     def differences(self, distance: Distance) -> dict[str, Tensor]:
-        """Per attribute (K, V, groups, l, D): specific less neutral, in V versions of each keyword.
+        """Per attribute (A, T, groups, l, D): specific less neutral, for A subjects in T templates.
 
-        pooled: V = templates and l = 1; position: V = templates * positions and l = 1; sequence: V = templates and
-        l = positions. A distance is the Frobenius norm of its (l, D) block.
+        A distance is the Frobenius norm of its (l, D) block. pooled: A = K keywords and l = 1; sequence: A = K and
+        l = positions; position: A = K * positions, keyword by keyword, and l = 1.
         """
         _check_distance(distance)
         if distance == "pooled":
             blocks = [_mean_of_words(part)[:, None] for part in (self.neutral, self.specific)]
         else:
             blocks = [part.sequence for part in (self.neutral, self.specific)]
-        difference = blocks[1].view(len(self.neutral), -1, *blocks[1].shape[1:]) - blocks[0][:, None]  # (K T, G, l, D)
+        length, width = blocks[0].shape[1:]
+        difference = blocks[1].view(len(self.neutral), -1, length, width) - blocks[0][:, None]
+        difference = difference.view(len(self.keywords), len(self.templates), -1, length, width)  # (K, T, G, L, D)
         if distance == "position":
-            difference = difference.transpose(1, 2).unsqueeze(3)  # (K T, L, G, 1, D)
-        shape = (len(self.keywords), -1, sum(len(item.groups) for item in self.attributes), *difference.shape[-2:])
-        return self._by_attribute(difference.reshape(shape))
+            difference = difference.permute(0, 3, 1, 2, 4).flatten(0, 1).unsqueeze(3)
+        return self._by_attribute(difference)
 
     def pooled_differences(self) -> dict[str, Tensor]:
         """As :meth:`differences`, of the encoder's own pooled embeddings: (K, templates, groups, 1, P)."""
@@ -272,13 +273,13 @@ class Contrasts:
         distances, spreads = {}, {}
         for name, difference in self.differences(distance).items():
             moved = difference if matrix is None else difference @ matrix.to(difference)
-            d = moved.double().square().sum((-1, -2)).sqrt().numpy()  # (K, V, groups)
-            d = d.reshape(len(self.keywords), len(self.templates), -1, d.shape[-1])  # (K, T, positions or 1, groups)
-            even = can_be_even(d)[..., None]
-            count = np.maximum(even.sum(2), 1)
-            spread = np.divide(d.std(-1), d.mean(-1), out=np.zeros(d.shape[:-1]), where=even[..., 0])
-            distances[name] = (d * even).sum(2) / count
-            spreads[name] = spread.sum(2) / count[..., 0]
+            d = moved.double().square().sum((-1, -2)).sqrt().numpy()
+            d = d.reshape(len(self.keywords), -1, *d.shape[1:])  # (K, positions or 1, T, groups)
+            even = can_be_even(d)
+            count = np.maximum(even.sum(1), 1)
+            spread = np.divide(d.std(-1), d.mean(-1), out=np.zeros(even.shape), where=even)
+            distances[name] = (d * even[..., None]).sum(1) / count[..., None]
+            spreads[name] = spread.sum(1) / count
         mapped = self.mapped or matrix is not None
         return LanguageBias(self.keywords, self.attributes, self.templates, distance, mapped, distances, spreads)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -49,7 +49,7 @@ def demo(
     About 2,500 images in all; with `quick` about 400, in a minute or two, with wide intervals. `say` is told of each
     stage. Raises ValueError where `out` holds a run made with other settings.
     """
-    from . import pipelines
+    from . import pipelines, portraits
     from .audit import audit
     from .bias import Contrasts
     from .embed import fingerprint
@@ -97,9 +97,24 @@ def demo(
         assess("explicit prompts", named, plan.explicit_images),
         assess("emotions", feeling, plan.emotion_images),
     ]
-    page = report(audits, out / "report.html", bias=contrasts.bias(), bias_after=contrasts.map(fair_map).bias())
+    page = report(
+        audits,
+        out / "report.html",
+        bias=contrasts.bias(),
+        bias_after=contrasts.map(fair_map).bias(),
+        notes=[_caption_note(reported, portraits.never_captioned())],
+    )
     say(f"Done in {time.perf_counter() - started:.0f} s: {page}")
     return page
+
+
+def _caption_note(reported: list[str], never_captioned: Collection[str]) -> str:
+    """Which of the occupations the embedded model had read of: a figure must say so."""
+    unread = [occupation for occupation in reported if occupation in never_captioned]
+    return (
+        f"The captions that the embedded model learned from named {len(reported) - len(unread)} of the {len(reported)} "
+        f"occupations reported here; they never named {', '.join(unread) or 'none of the others'}."
+    )
 
 
 def occupations_to_report(held_out: list[str], n: int) -> list[str]:

@@ -10,13 +10,14 @@ from __future__ import annotations
 import inspect
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from .progress import progress_bar
 from .prompts import Prompt
 
 __all__ = ["Embeddings", "Encoding", "check_pipeline", "encode", "fingerprint", "read", "texts_of"]
@@ -88,12 +89,14 @@ def encode(pipe: Any, prompts: Sequence[str | Prompt], *, batch_size: int = 64, 
         raise ValueError(f"batch_size is {batch_size}; at least 1 is needed")
     check_pipeline(pipe)
     parts = []
-    for start in _steps(len(texts), batch_size, progress):
-        chunk = texts[start : start + batch_size]
-        arguments = _arguments(pipe, chunk)
-        found = read(pipe, pipe.encode_prompt(**arguments), arguments | {"prompt": chunk})
-        pooled = None if found.pooled is None else found.pooled.float().cpu()
-        parts.append(Embeddings(found.sequence.float().cpu(), found.mask.cpu(), pooled))
+    with progress_bar("encoding", len(texts), "prompts", shown=progress) as advance:
+        for start in range(0, len(texts), batch_size):
+            chunk = texts[start : start + batch_size]
+            arguments = _arguments(pipe, chunk)
+            found = read(pipe, pipe.encode_prompt(**arguments), arguments | {"prompt": chunk})
+            pooled = None if found.pooled is None else found.pooled.float().cpu()
+            parts.append(Embeddings(found.sequence.float().cpu(), found.mask.cpu(), pooled))
+            advance(len(chunk))
     length = max(part.sequence.shape[1] for part in parts)
     return Embeddings(
         torch.cat([_lengthen(part.sequence, length) for part in parts]),
@@ -254,12 +257,3 @@ def _is_tensor(value: Any, ndim: int) -> bool:
 def _lengthen(rows: Tensor, length: int) -> Tensor:
     """(N, L, ...) with zeros (False) up to ``length``."""
     return torch.cat([rows, rows.new_zeros(len(rows), length - rows.shape[1], *rows.shape[2:])], 1)
-
-
-def _steps(total: int, size: int, progress: bool) -> Iterator[int]:
-    steps = range(0, total, size)
-    if not progress:
-        return iter(steps)
-    from rich.progress import track
-
-    return iter(track(steps, description="encoding"))

@@ -157,7 +157,7 @@ def objective(
     weight: float,
     ridge: float,
 ) -> Objective:
-    """L_text + weight * L_fair from difference blocks (K, V, groups, l, D) and the (N, L, D) embeddings to keep.
+    """L_text + weight * L_fair from difference blocks (A, T, groups, l, D) and the (N, L, D) embeddings to keep.
 
     L_text = mean ||x M - x||^2 / mean ||x||^2 over all rows x that are not zero, and ``ridge`` times the same for
     embeddings without any preferred direction. L_fair is the mean over attributes of the mean over their terms of
@@ -167,7 +167,7 @@ def objective(
     """
     terms = []
     for name, blocks in differences.items():
-        keywords, versions = blocks.shape[:2]
+        subjects, templates = blocks.shape[:2]
         rows = blocks.flatten(0, 1).double()  # (T, groups, l, D)
         d = rows.square().sum((-1, -2)).sqrt()
         keep = torch.from_numpy(can_be_even(d.numpy()))
@@ -179,8 +179,8 @@ def objective(
         rows, d = rows[keep], d[keep]
         unit = max(float(d.var(1, correction=0).mean()), 1e-6 * float(d.square().mean()))  # never zero
         weights = torch.full((len(rows),), 1 / (unit * len(rows) * len(differences)))
-        keyword = torch.arange(keywords).repeat_interleave(versions)[keep]
-        terms.append(Terms(rows, weights.double(), keyword))
+        subject = torch.arange(subjects).repeat_interleave(templates)[keep]
+        terms.append(Terms(rows, weights.double(), subject))
     moment = torch.stack([_second_moment(x, mask) for x, mask in zip(embeddings, masks, strict=True)]).sum(0)
     gram = moment / moment.trace()
     gram.diagonal().add_(ridge / len(gram))

@@ -19,6 +19,7 @@ import torch
 from . import runs
 from .attach import attached, is_attached
 from .embed import check_pipeline
+from .progress import progress_bar
 from .prompts import Prompt
 from .runs import Row
 
@@ -113,14 +114,18 @@ def generate(
     batches = [rows[start : start + batch_size] for start in range(0, len(rows), batch_size)]
     with nullcontext() if fair_map is None else attached(pipe, fair_map, strength=strength), _quiet(pipe):
         if out is None:
-            with _progress(len(rows), 0, arm, progress) as advance:
-                drawn = [image for batch in batches for image in advance(_draw(pipe, batch, call))]
+            drawn: list[Image] = []
+            with progress_bar(arm, len(rows), "images", shown=progress) as advance:
+                for batch in batches:
+                    drawn += _draw(pipe, batch, call)
+                    advance(len(batch))
             return Generated(rows, None, drawn)
         folder = Path(out)
         runs.settle(folder, _settings(pipe, seed, call), arm, _describe_map(fair_map, strength))
         listed = {row.image for row in runs.read_manifest(folder)}
         missing = {row.image for row in rows if row.image not in listed or not (folder / row.image).is_file()}
-        with _progress(len(rows), len(rows) - len(missing), arm, progress) as advance:
+        done = len(rows) - len(missing)
+        with progress_bar(arm, len(rows), "images", done=done, shown=progress) as advance:
             for batch in batches:
                 if not any(row.image in missing for row in batch):
                     continue
@@ -131,7 +136,7 @@ def generate(
                 for row, image in new:
                     runs.save_image(image, folder / row.image)
                 runs.append(folder / "manifest.jsonl", [row for row, _ in new if row.image not in listed])
-                advance(new)
+                advance(len(new))
     return Generated(rows, folder, [])
 
 
@@ -148,8 +153,7 @@ def call_defaults(pipe: Any) -> dict[str, Any]:
     """Arguments of the call that this pipeline is meant to be used with: those of the embedded model, else none."""
     from . import portraits
 
-    own = any(type(part).__module__.startswith(portraits.__name__ + ".") for part in pipe.components.values())
-    return dict(portraits.DEFAULTS) if own else {}
+    return dict(portraits.DEFAULTS) if portraits.is_portraits(pipe) else {}
 
 
 def _plan(prompts: Sequence[str | Prompt], count: int, arm: str, seed: int, *, in_folder: bool) -> list[Row]:
@@ -267,31 +271,3 @@ def _quiet(pipe: Any) -> Iterator[None]:
             del pipe._progress_bar_config
         else:
             pipe._progress_bar_config = before
-
-
-@contextmanager
-def _progress(total: int, done: int, arm: str, shown: bool) -> Iterator[Any]:
-    """Yields a function that counts the images of a list and returns it; shows how many, and the time left."""
-    if not shown:
-        yield lambda images: images
-        return
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TextColumn("images"))
-    times = (TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
-    with Progress(*columns, *times, console=Console(stderr=True)) as bar:
-        task = bar.add_task(arm, total=total, completed=done)
-
-        def advance(images: list[Any]) -> list[Any]:
-            bar.advance(task, len(images))
-            return images
-
-        yield advance

@@ -4,18 +4,17 @@ of caution."""
 from __future__ import annotations
 
 import os
-import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from . import __version__, charts, sections
-from .metrics import Interval
+from . import __version__, sections
 from .results import ARMS, Audit
-from .words import bracket, cell, count, listing, noun, number, percent, percent_cell
+from .runs import write_text
+from .words import count, listing, noun
 
 if TYPE_CHECKING:
     from .bias import LanguageBias
@@ -59,7 +58,7 @@ def report(
 
     unseen = [keyword for keyword in main.keywords if keyword not in main.fitted]
     reported = unseen or main.keywords
-    model = model_name(main)
+    model = sections.model_name(main)
     kept = sections.kept(audits)
     language = sections.language(main, bias, bias_after)
     pairs = sections.pairs(main, list(show) if show else sections.most_uneven(main, reported))
@@ -68,8 +67,8 @@ def report(
         "css": Markup((_TEMPLATES / "report.css").read_text(encoding="utf-8")),
         "title": title or f"What {model} draws{', before and after Fair Mapping' if both else ''}",
         "byline": _byline(audits),
-        "headlines": [*_headlines(main, reported, bool(unseen)), *_also(audits, language)],
-        "cards": _cards(main, audits, reported, language),
+        "headlines": sections.headlines(audits, reported, language, unseen=bool(unseen)),
+        "cards": sections.cards(audits, reported, language),
         "both": both,
         "sections": _contents(bool(pairs), bool(language), noun(main.keywords)),
         "pairs": pairs,
@@ -83,115 +82,14 @@ def report(
         "kept_nothing": "No prompt here names a group, and the judge reads neither cue nor expression.",
         "judge": sections.judge(main, audits, reported),
         "caution": [*_caution(main, bool(unseen)), *notes],
-        "settings": _settings(audits),
+        "settings": sections.settings(audits),
         "fitted": sorted(main.fitted),
         "all_figures": [sections.figures(main, attribute) for attribute in main.attributes],
         "version": __version__,
     }
-    return _write(Path(path), context)
-
-
-def model_name(audit: Audit) -> str:
-    """The model as a reader knows it: "portraits", a hub id, or the last folder of a path."""
-    name = audit.settings["model"]["name"]
-    return Path(name).name if os.path.isabs(name) else name
-
-
-def _headlines(audit: Audit, keywords: Sequence[str], unseen: bool) -> list[Markup]:
-    model = Markup("<code>{}</code>").format(model_name(audit))
-    where = (
-        Markup("On the embedded model {}").format(model)
-        if model_name(audit) == "portraits"
-        else Markup("On {}").format(model)
-    )
-    over = f"over {count(len(keywords), noun(keywords))}"
-    if audit.fitted:
-        over += " that were not used in fitting" if unseen else ", all of them used in fitting"
-    sentences: list[Markup] = []
-    for attribute in audit.attributes:
-        opening = Markup("{}, {}, the mean pairwise bias").format(where, over) if not sentences else Markup("That")
-        text = Markup("{} of perceived {} ").format(opening, attribute) + _change(audit, attribute, keywords)
-        sentences.append(text)
-    return sentences
-
-
-def _change(audit: Audit, attribute: str, keywords: Sequence[str]) -> Markup:
-    floor = number(_bias(audit, attribute, keywords)["floor"].iloc[-1])
-    if audit.arms != ARMS:
-        row = _bias(audit, attribute, keywords).iloc[0]
-        value = Markup('<b class="raw">{}</b> {}').format(number(row["value"]), bracket(row["low"], row["high"]))
-        return Markup("is {}; chance alone gives {}.").format(value, floor)
-    compared = audit.compare(attribute, keywords=keywords)
-    before = Markup('<b class="raw">{}</b> {}').format(number(compared.raw.value), _ci(compared.raw))
-    after = Markup("<b>{}</b> {}").format(number(compared.mapped.value), _ci(compared.mapped))
-    if compared.verdict == "did not measurably change":
-        difference = cell(compared.difference)
-        text = Markup("did not measurably change: {} before, {} after (difference {})").format(
-            before, after, difference
-        )
-    else:
-        text = Markup("{} from {} to {}").format(compared.verdict, before, after)
-    return text + Markup("; chance alone gives {}.").format(floor)
-
-
-def _also(audits: Sequence[Audit], language: dict[str, Any] | None) -> list[Markup]:
-    sentences = [language["headline"]] if language and language["headline"] else []
-    obeyed = sections.obeyed_overall(audits)
-    if obeyed:
-        each = Markup(" and ").join(
-            Markup("{} {}").format(percent_cell(share.value, share.low, share.high), when)
-            for when, share in obeyed.items()
-        )
-        sentences.append(Markup("Prompts that name a group themselves are obeyed in {}.").format(each))
-    return sentences
-
-
-def _cards(
-    main: Audit, audits: Sequence[Audit], keywords: Sequence[str], language: dict[str, Any] | None
-) -> list[dict[str, Any]]:
-    cards = []
-    for attribute, groups in main.attributes.items():
-        rows = _bias(main, attribute, keywords)
-        worst = 2 / len(groups)
-        intervals = [(r["arm"], r["value"] / worst, r["low"] / worst, r["high"] / worst) for _, r in rows.iterrows()]
-        floor = float(rows["floor"].mean())
-        values = [number(value) for value in rows["value"]]
-        spoken = " and ".join(f"{value} {when}" for value, when in zip(values, ("before", "after"), strict=False))
-        label = f"Mean pairwise bias of perceived {attribute}: {spoken}; chance floor {number(floor)}"
-        faces = " + ".join(f"{n:,}" for n in rows["images"])
-        text = Markup("{}, {} faces judged; chance floor {}.").format(
-            count(len(keywords), noun(keywords)), faces, number(floor)
-        )
-        if main.arms == ARMS:
-            compared = main.compare(attribute, keywords=keywords)
-            text = Markup(
-                "Difference {}, paired on the same seeds. {} of the images changed the perceived group. {}"
-            ).format(
-                cell(compared.difference),
-                percent_cell(compared.changed.value, compared.changed.low, compared.changed.high),
-                text,
-            )
-        chart = charts.interval_track(intervals, floor / worst, label)
-        name = f"Mean pairwise bias, perceived {attribute}"
-        cards.append(sections.card(name, values, text, chart, f"{worst:g}"))
-    if language and language["card"]:
-        cards.append(language["card"])
-    obeyed = sections.obeyed_overall(audits)
-    if obeyed:
-        n = sum(share.n for share in obeyed.values())
-        values = [percent(share.value) for share in obeyed.values()]
-        of = f"of {count(n, 'image')} whose prompt names the group; see what was kept."
-        cards.append(sections.card("Explicit prompts obeyed", values, of))
-    return cards
-
-
-def _bias(audit: Audit, attribute: str, keywords: Sequence[str]) -> Any:
-    rows = audit.summary(attribute, keywords=keywords)
-    return rows[rows["measure"] == "pairwise_bias"]
-
-
-def _ci(interval: Interval) -> Markup:
-    return bracket(interval.low, interval.high)
+    path = Path(path)
+    write_text(path, _render(context))
+    return path
 
 
 def _byline(audits: Sequence[Audit]) -> str:
@@ -241,7 +139,7 @@ def _caution(audit: Audit, unseen: bool) -> list[str]:
         "Intervals of means are 95 % bootstrap intervals over keywords, intervals of shares are Wilson's. Neither "
         "covers the judge's errors, which are corrected for apart, where its card allows.",
     ]
-    if model_name(audit) == "portraits":
+    if sections.model_name(audit) == "portraits":
         words.insert(
             1,
             "The embedded model makes small drawings, not photographs, and was given its bias on purpose: gender by "
@@ -257,52 +155,11 @@ def _caution(audit: Audit, unseen: bool) -> list[str]:
     return words
 
 
-def _settings(audits: Sequence[Audit]) -> list[tuple[str, str]]:
-    main = audits[0]
-    settings = main.settings
-    rows = [("Model", f"{settings['model']['name']} ({settings['model']['pipeline']})")]
-    for part in audits:
-        prompts = part.rows.drop_duplicates("prompt")
-        templates = [template for template in dict.fromkeys(prompts["template"]) if template]
-        images = count(part.settings["images_per_prompt"], "image")
-        text = f"{count(len(prompts), 'prompt')} × {images} in {count(len(part.arms), 'arm')}"
-        text += f", from {listing([repr(template) for template in templates])}" if templates else ""
-        rows.append(("Prompts" if part.keywords else "Prompts that name a group", text))
-    rows += [(name.replace("_", " ").capitalize(), str(value)) for name, value in settings["call"].items()]
-    rows += [("Seed", str(settings["seed"])), ("Judge", settings["judge"]["name"])]
-    if settings.get("map"):
-        rows += [(f"Map: {name.replace('_', ' ')}", text) for name, text in _map_settings(settings["map"])]
-    seconds = {stage: sum(part.settings["seconds"][stage] for part in audits) for stage in ("generate", "judge")}
-    rows.append(
-        ("Time", f"{seconds['generate']:.0f} s to draw and {seconds['judge']:.0f} s to judge, in the last call")
-    )
-    rows.append(("Versions", ", ".join(f"{name} {version}" for name, version in settings["versions"].items())))
-    return rows
-
-
-def _map_settings(config: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The plain values of a map's configuration, keywords and encoder left out."""
-    left_out = {"keywords", "encoder", "schema_version", "versions"}
-    rows = []
-    for name, value in config.items():
-        if name not in left_out and isinstance(value, (str, int, float)):
-            rows.append((name, f"{value:.4g}" if isinstance(value, float) else str(value)))
-    return rows
-
-
-def _write(path: Path, context: dict[str, Any]) -> Path:
+def _render(context: dict[str, Any]) -> str:
     import jinja2
 
     loader = jinja2.FileSystemLoader(_TEMPLATES)
     environment = jinja2.Environment(
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    html = environment.get_template("report.html.j2").render(context)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.part")
-    try:
-        partial.write_text(html, encoding="utf-8")
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-    return path
+    return environment.get_template("report.html.j2").render(context)

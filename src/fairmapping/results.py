@@ -9,7 +9,6 @@ n.
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -21,33 +20,15 @@ import numpy as np
 import pandas as pd
 
 from . import metrics
+from .estimates import Comparison, bias_difference, group_share, mean_over_keywords, named, share_of
 from .judges import confusion, records
 from .metrics import Interval
+from .runs import write_text
 
 __all__ = ["ARMS", "SCHEMA_VERSION", "Audit", "Comparison", "frame"]
 
 ARMS = ("raw", "mapped")
 SCHEMA_VERSION = 1
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Mapped against raw on the same prompts and seeds. Intervals by bootstrap over keywords; `changed` is a share of
-    image pairs."""
-
-    attribute: str
-    raw: Interval
-    mapped: Interval
-    difference: Interval
-    changed: Interval
-
-    @property
-    def verdict(self) -> str:
-        """ "fell" or "rose" where the interval of the difference, to two decimals, lies to one side of 0, else "did not
-        measurably change"."""
-        if round(self.difference.high, 2) < 0:
-            return "fell"
-        return "rose" if round(self.difference.low, 2) > 0 else "did not measurably change"
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,14 +117,14 @@ class Audit:
             sizes = part["n"].to_numpy()
             size = {"keywords": len(part), "images": int(sizes.sum())}
             for name, measure in metrics.MEASURES.items():
-                mean = _mean(counts, measure)
+                mean = mean_over_keywords(counts, measure)
                 floor = float(np.mean(metrics.chance_floor(sizes, len(groups), name)))
-                lines.append({"arm": arm, "measure": name, **_parts(mean), **size, "floor": floor})
+                lines.append({"arm": arm, "measure": name, **named(mean, "value"), **size, "floor": floor})
             corrected = [f"{group}_corrected" for group in groups]
             if set(corrected) <= set(part):
                 mean = metrics.bootstrap_mean(metrics.pairwise_bias(part[corrected].to_numpy()))
                 lines.append(
-                    {"arm": arm, "measure": "pairwise_bias_corrected", **_parts(mean), **size, "floor": np.nan}
+                    {"arm": arm, "measure": "pairwise_bias_corrected", **named(mean, "value"), **size, "floor": np.nan}
                 )
         return pd.DataFrame(lines)
 
@@ -157,8 +138,8 @@ class Audit:
             counts = part[[f"{group}_count" for group in groups]].to_numpy()
             for index, group in enumerate(groups):
                 size = {"count": int(part[f"{group}_count"].sum()), "n": int(part["n"].sum())}
-                mean = _parts(_mean(counts, partial(_group_share, index)))
-                lines.append({"arm": arm, "group": group, **size, "share": mean.pop("value"), **mean})
+                mean = mean_over_keywords(counts, partial(group_share, index))
+                lines.append({"arm": arm, "group": group, **size, **named(mean, "share")})
         return pd.DataFrame(lines)
 
     def compare(self, attribute: str, *, keywords: Iterable[str] | None = None) -> Comparison:
@@ -174,21 +155,16 @@ class Audit:
         common = [keyword for keyword in self.keywords if all(keyword in by_arm[arm].index for arm in by_arm)]
         if len(by_arm) < 2 or not common:
             raise ValueError(f"no keyword has judged faces in both arms, so {attribute} cannot be compared")
-        names = [f"{group}_count" for group in groups]
-        counts = {arm: by_arm[arm].loc[common, names].to_numpy() for arm in ARMS}
-        scores = {arm: metrics.pairwise_bias(counts[arm]) for arm in ARMS}
+        raw, mapped = (by_arm[arm].loc[common, [f"{group}_count" for group in groups]].to_numpy() for arm in ARMS)
         neutral = self._neutral()
         pairs = self._pairs(neutral[neutral["keyword"].isin(common)], attribute)
-        difference = metrics.bootstrap_mean(scores["mapped"] - scores["raw"])
-        if len(common) == 1:  # no keywords to draw anew: draw the image pairs anew
-            joint = [[((pairs["raw"] == a) & (pairs["mapped"] == b)).sum() for a in groups for b in groups]]
-            difference = metrics.bootstrap_counts(joint, _joint_difference)
+        joint = [[((pairs["raw"] == a) & (pairs["mapped"] == b)).sum() for b in groups] for a in groups]
         return Comparison(
             attribute=attribute,
-            raw=_mean(counts["raw"], metrics.pairwise_bias),
-            mapped=_mean(counts["mapped"], metrics.pairwise_bias),
-            difference=difference,
-            changed=_share(int((pairs["raw"] != pairs["mapped"]).sum()), len(pairs)),
+            raw=mean_over_keywords(raw, metrics.pairwise_bias),
+            mapped=mean_over_keywords(mapped, metrics.pairwise_bias),
+            difference=bias_difference(raw, mapped, np.array(joint)),
+            changed=share_of(int((pairs["raw"] != pairs["mapped"]).sum()), len(pairs)),
         )
 
     def obeyed(self) -> pd.DataFrame:
@@ -210,7 +186,7 @@ class Audit:
                     if not len(part):
                         continue
                     seen = part[attribute].notna()
-                    share = _share(int((part[attribute] == asked[chosen])[seen].sum()), int(seen.sum()))
+                    share = share_of(int((part[attribute] == asked[chosen])[seen].sum()), int(seen.sum()))
                     line = {
                         "arm": arm,
                         "attribute": attribute,
@@ -218,7 +194,7 @@ class Audit:
                         "images": len(part),
                         "no_face": int((part["faces"] == 0).sum()),
                     }
-                    lines.append(line | {"n": share.n, "share": share.value, "low": share.low, "high": share.high})
+                    lines.append(line | {"n": share.n, **named(share, "share")})
         return pd.DataFrame(lines)
 
     def kept(self) -> pd.DataFrame:
@@ -234,25 +210,21 @@ class Audit:
         lines = []
 
         def add(arm: str, attribute: str, measure: str, share: Interval) -> None:
-            line = {"arm": arm, "attribute": attribute, "measure": measure, "n": share.n, "share": share.value}
-            lines.append(line | {"low": share.low, "high": share.high, "chance": 1 / len(judged[attribute])})
+            line = {"arm": arm, "attribute": attribute, "measure": measure, "n": share.n, **named(share, "share")}
+            lines.append(line | {"chance": 1 / len(judged[attribute])})
 
         for attribute, expected in self.settings.get("expected", {}).items():
             for arm in self.arms:
                 part = neutral[(neutral["arm"] == arm) & neutral["keyword"].isin(expected) & neutral[attribute].notna()]
                 if len(part):
                     hits = int((part[attribute] == part["keyword"].map(expected)).sum())
-                    add(arm, attribute, "as expected", _share(hits, len(part)))
+                    add(arm, attribute, "as expected", share_of(hits, len(part)))
         if self.arms == ARMS:
             for attribute in judged:
                 pairs = self._pairs(neutral, attribute)
                 if attribute not in self.attributes and len(pairs):
-                    add(
-                        "mapped",
-                        attribute,
-                        "same as raw",
-                        _share(int((pairs["raw"] == pairs["mapped"]).sum()), len(pairs)),
-                    )
+                    alike = int((pairs["raw"] == pairs["mapped"]).sum())
+                    add("mapped", attribute, "same as raw", share_of(alike, len(pairs)))
         return pd.DataFrame(lines)
 
     def faces(self) -> pd.DataFrame:
@@ -261,14 +233,9 @@ class Audit:
         lines = []
         for arm in self.arms:
             found = self.rows.loc[self.rows["arm"] == arm, "faces"]
-            none = _share(int((found == 0).sum()), len(found))
-            line = {
-                "arm": arm,
-                "images": len(found),
-                "no_face": int((found == 0).sum()),
-                "several": int((found > 1).sum()),
-            }
-            lines.append(line | {"share": none.value, "low": none.low, "high": none.high})
+            none = int((found == 0).sum())
+            line = {"arm": arm, "images": len(found), "no_face": none, "several": int((found > 1).sum())}
+            lines.append(line | named(share_of(none, len(found)), "share"))
         return pd.DataFrame(lines)
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
@@ -278,7 +245,7 @@ class Audit:
         judge = self.settings["judge"]
         plain = self.rows.astype(object).where(self.rows.notna(), None).to_dict("records")
         records.write(records.file_of(folder, judge), judge, plain)
-        _write(folder / "audit.json", json.dumps(self.settings, indent=2) + "\n")
+        write_text(folder / "audit.json", json.dumps(self.settings, indent=2) + "\n")
         return folder
 
     @classmethod
@@ -320,40 +287,3 @@ def frame(judged: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     rows = pd.DataFrame(list(judged))
     rows["groups"] = [tuple((name, group) for name, group in groups) for groups in rows["groups"]]
     return rows
-
-
-def _mean(counts: np.ndarray, measure: metrics.Measure) -> Interval:
-    """Mean over keywords. A single one has no keywords to draw anew, so its images are."""
-    if len(counts) == 1:
-        return metrics.bootstrap_counts(counts, measure)
-    return metrics.bootstrap_mean(measure(counts))
-
-
-def _group_share(index: int, counts: Any) -> Any:
-    return metrics.shares(counts)[..., index]
-
-
-def _joint_difference(joint: Any) -> Any:
-    """Pairwise bias, mapped minus raw, of counts (..., K * K) of (raw group, mapped group) pairs."""
-    array = np.asarray(joint, float)
-    k = math.isqrt(array.shape[-1])
-    square = array.reshape(*array.shape[:-1], k, k)
-    return metrics.pairwise_bias(square.sum(-2)) - metrics.pairwise_bias(square.sum(-1))
-
-
-def _parts(interval: Interval) -> dict[str, float]:
-    return {"value": interval.value, "low": interval.low, "high": interval.high}
-
-
-def _share(k: int, n: int) -> Interval:
-    """k of n with its 95 % Wilson interval; NaN where n is 0."""
-    if not n:
-        return Interval(np.nan, np.nan, np.nan, 0)
-    low, high = metrics.wilson(k, n)
-    return Interval(k / n, float(low), float(high), n)
-
-
-def _write(path: Path, text: str) -> None:
-    partial = path.with_suffix(".part")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import re
+import uuid
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -97,7 +98,8 @@ def append(path: Path, rows: Sequence[Row]) -> None:
 
 
 def save_image(image: Image, path: Path) -> None:
-    """The whole image or none of it."""
+    """The whole image or none of it. What a kill leaves half written has a fixed name, so that drawing the image again
+    takes its place."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".part")
     image.save(partial, format="PNG")
@@ -105,8 +107,11 @@ def save_image(image: Image, path: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """The whole file or none of it."""
+    """The whole file or none of it, also where two processes write it at once."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".part")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
+    partial = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.part")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)

@@ -31,25 +31,25 @@ Step = Callable[[int, float, float], None]
 class Terms:
     """The sets of distances of one attribute, one set a term, whose spread is penalised.
 
-    ``rows`` (T, K, l, D): the differences to the K groups, l rows each. ``weight`` (T,). ``keyword`` (T,): which
-    keyword a term is about, so that the solver can start from the mean of a keyword's terms.
+    ``rows`` (T, K, l, D): the differences to the K groups, l rows each. ``weight`` (T,). ``subject`` (T,): what a term
+    is about (a keyword, say), so that the solver can start from the mean of a subject's terms.
     """
 
     rows: Tensor
     weight: Tensor
-    keyword: Tensor
+    subject: Tensor
 
     def variance(self, M: Tensor) -> Tensor:
         """Sum over the terms of weight times the variance of the K distances under M."""
         d = (self.rows @ M).square().sum((-1, -2)).sqrt()  # (T, K)
         return (self.weight * d.var(1, correction=0)).sum()
 
-    def mean_by_keyword(self) -> Terms:
-        keywords, index = self.keyword.unique(return_inverse=True)
+    def mean_by_subject(self) -> Terms:
+        subjects, index = self.subject.unique(return_inverse=True)
         count = torch.bincount(index).to(self.rows)
-        rows = self.rows.new_zeros(len(keywords), *self.rows.shape[1:]).index_add_(0, index, self.rows)
-        weight = self.weight.new_zeros(len(keywords)).index_add_(0, index, self.weight)
-        return Terms(rows / count[:, None, None, None], weight, keywords)
+        rows = self.rows.new_zeros(len(subjects), *self.rows.shape[1:]).index_add_(0, index, self.rows)
+        weight = self.weight.new_zeros(len(subjects)).index_add_(0, index, self.weight)
+        return Terms(rows / count[:, None, None, None], weight, subjects)
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +73,7 @@ class Objective:
         return self.text(M) + self.weight * self.fair(M)
 
     def to(self, dtype: torch.dtype) -> Objective:
-        terms = tuple(Terms(t.rows.to(dtype), t.weight.to(dtype), t.keyword) for t in self.terms)
+        terms = tuple(Terms(t.rows.to(dtype), t.weight.to(dtype), t.subject) for t in self.terms)
         return Objective(self.gram.to(dtype), terms, self.weight)
 
 
@@ -98,13 +98,13 @@ def solve(
     single = objective.to(torch.float32)
     dual, search = _Dual(single), _Search(max_iterations, on_step)
     s = torch.ones_like(dual.weight)
-    if dual.direct and any(len(terms.keyword.unique()) < len(terms.keyword) for terms in single.terms):
-        # A keyword's templates behave alike. Their mean is a problem a fraction of the size, whose dual variables are
+    if any(len(terms.subject.unique()) < len(terms.subject) for terms in single.terms):
+        # A subject's templates behave alike. Their mean is a problem a fraction of the size, whose dual variables are
         # near those of the whole: one Hessian of full size is then mostly enough.
-        means = tuple(terms.mean_by_keyword() for terms in single.terms)
+        means = tuple(terms.mean_by_subject() for terms in single.terms)
         small = _Dual(Objective(single.gram, means, single.weight))
         found = _Search(max_iterations, None).run(small, torch.ones_like(small.weight), 1e-2)
-        places = [torch.searchsorted(m.keyword, t.keyword) for m, t in zip(means, single.terms, strict=True)]
+        places = [torch.searchsorted(m.subject, t.subject) for m, t in zip(means, single.terms, strict=True)]
         s = torch.cat([part[place].flatten() for part, place in zip(small.split(found.s), places, strict=True)])
     # Most of the way in single precision, the end and the certificate in double, with the same Hessian.
     s = search.run(dual, s, max(tolerance, 3e-5)).s
@@ -265,6 +265,7 @@ class _Dual:
 
     def _conjugate(self, point: _Point, a: Tensor, diagonal: Tensor) -> Callable[[Tensor], Tensor]:
         """The inverse Hessian by conjugate gradients, for distances too many or too long to write it out."""
+        accuracy = min(0.3, max(0.03, math.sqrt(max(point.gap / point.value, 0.0))))  # far away, a rough step will do
         V = point.V.flatten(0, 1)
         W = torch.linalg.solve_triangular(point.factor, self.rows.mT, upper=False).mT.view_as(self.U)
         jacobi = diagonal + 2 * a**2 * ((W @ W.mT) * (point.V @ point.V.mT)).sum((-1, -2))
@@ -283,7 +284,7 @@ class _Dual:
                 applied = apply(direction)
                 size = rz / (direction @ applied)
                 solution, residual = solution + size * direction, residual - size * applied
-                if residual.norm() <= 0.03 * scale:
+                if residual.norm() <= accuracy * scale:
                     break
                 z = self.centre(residual / jacobi)
                 rz, before = residual @ z, rz

@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
-import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..progress import progress_bar
+from ..runs import write_text
 from . import Judge
 
 __all__ = ["describe", "file_of", "judge_images", "read", "write"]
@@ -57,8 +57,10 @@ def judge_images(
     result = [dict(answer) if ready else {} for answer, ready in zip(answers, done, strict=True)]
     write(path, described, known.values())  # drops a torn last line, or all that another version of the judge said
     todo = [index for index, ready in enumerate(done) if not ready]
-    with path.open("a", encoding="utf-8") as log:
-        for chunk in _chunks(todo, f"judging ({judge.name})", progress):
+    bar = progress_bar(f"judging ({judge.name})", len(todo), "images", shown=progress and bool(todo))
+    with path.open("a", encoding="utf-8") as log, bar as advance:
+        for start in range(0, len(todo), _CHUNK):
+            chunk = todo[start : start + _CHUNK]
             pictures = []
             for index in chunk:
                 with Image.open(folder / images[index]["image"]) as picture:
@@ -80,6 +82,7 @@ def judge_images(
                 result[index] = record
                 log.write(json.dumps(record) + "\n")
             log.flush()
+            advance(len(chunk))
     return result
 
 
@@ -101,13 +104,7 @@ def read(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
 
 def write(path: Path, described: Mapping[str, Any], rows: Iterable[Mapping[str, Any]]) -> None:
     """Write a judge's answers, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.part")
-    try:
-        partial.write_text("".join(json.dumps(line) + "\n" for line in (_header(described), *rows)), encoding="utf-8")
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_text(path, "".join(json.dumps(line) + "\n" for line in (_header(described), *rows)))
 
 
 def _header(described: Mapping[str, Any]) -> dict[str, Any]:
@@ -122,19 +119,3 @@ def _size(folder: Path, image: str) -> int:
         raise FileNotFoundError(
             f"the image {folder / image} is gone, so it cannot be judged; generate it again"
         ) from error
-
-
-def _chunks(todo: Sequence[int], what: str, progress: bool) -> Iterator[Sequence[int]]:
-    chunks = [todo[start : start + _CHUNK] for start in range(0, len(todo), _CHUNK)]
-    if not progress or not chunks:
-        yield from chunks
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TextColumn("images"), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(what, total=len(todo))
-        for chunk in chunks:
-            yield chunk
-            bar.advance(task, len(chunk))

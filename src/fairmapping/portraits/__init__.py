@@ -23,6 +23,11 @@ DEFAULTS: dict[str, Any] = {"num_inference_steps": 12, "guidance_scale": 2.0}
 """The settings every figure of the docs was measured at; generate and audit use them for this pipeline."""
 
 
+def is_portraits(pipe: Any) -> bool:
+    """Whether a pipeline is the embedded model, wherever it was loaded from: told by the classes of its parts."""
+    return any(type(part).__module__.startswith(f"{__name__}.") for part in pipe.components.values())
+
+
 def never_captioned() -> frozenset[str]:
     """The packaged occupations that no caption of its training named: there, bias can only come from the encoder."""
     return frozenset(json.loads((WEIGHTS / "training.json").read_text(encoding="utf-8"))["never_captioned"])

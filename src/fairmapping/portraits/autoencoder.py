@@ -47,9 +47,8 @@ class PortraitsAutoencoder(ModelMixin, ConfigMixin):
             nn.Conv2d(channels, 12, 3, padding=1),
             nn.PixelShuffle(2),
         )
-        last = self.refine[-2]
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
+        for parameter in self.refine[-2].parameters():  # starts as the affine part alone
+            nn.init.zeros_(parameter)
 
     def encode(self, x: Tensor, return_dict: bool = True) -> AutoencoderKLOutput | tuple:
         patches = F.pixel_unshuffle(x, self.config["patch_size"]) - self.mean

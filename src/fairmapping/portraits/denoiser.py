@@ -86,8 +86,8 @@ class PortraitsDenoiser(ModelMixin, ConfigMixin):
         self.modulate_out = nn.Sequential(nn.SiLU(), nn.Linear(width, 2 * width))
         self.unembed = nn.Linear(width, patch_dim)
         for layer in (self.modulate[1], self.modulate_out[1], self.unembed):  # every block starts as the identity
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)
+            for parameter in layer.parameters():
+                nn.init.zeros_(parameter)
 
     def forward(
         self,

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+from .headline import cards, headlines
 from .judging import judge
 from .kept import kept, moved, obeyed_overall
 from .keywords import chart, figures
 from .language import language
-from .parts import WHEN, card, sd15_women
+from .parts import model_name, sd15_women
 from .pictures import most_uneven, pairs
+from .settings import settings
 
 __all__ = [
-    "WHEN",
-    "card",
+    "cards",
     "chart",
     "figures",
+    "headlines",
     "judge",
     "kept",
     "language",
+    "model_name",
     "most_uneven",
     "moved",
     "obeyed_overall",
     "pairs",
     "sd15_women",
+    "settings",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,10 +13,6 @@ from ..judges import confusion
 from ..results import Audit
 from ..words import bracket, number, percent
 from .parts import WHEN
-
-if TYPE_CHECKING:
-    pass
-
 
 __all__ = ["judge"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
@@ -12,10 +12,6 @@ from ..metrics import Interval
 from ..results import ARMS, Audit
 from ..words import percent, percent_cell
 from .parts import WHEN
-
-if TYPE_CHECKING:
-    pass
-
 
 __all__ = ["kept", "moved", "obeyed_overall"]
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
 
 from .. import lists
+from ..results import Audit
 
-__all__ = ["WHEN", "card", "sd15_women"]
+__all__ = ["WHEN", "card", "model_name", "sd15_women"]
 
 WHEN = {"raw": "before", "mapped": "after"}  # the arms, as a reader knows them
 
@@ -25,6 +28,12 @@ def card(name: str, values: Sequence[str], text: str, track: str = "", worst: st
         "chart": track,
         "worst": worst,
     }
+
+
+def model_name(audit: Audit) -> str:
+    """The model as a reader knows it: "portraits", a hub id, or the last folder of a path."""
+    name = audit.settings["model"]["name"]
+    return Path(name).name if os.path.isabs(name) else name
 
 
 def sd15_women() -> dict[str, float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,9 +12,6 @@ from .. import charts
 from ..results import Audit
 from ..words import count
 from .parts import WHEN
-
-if TYPE_CHECKING:
-    pass
 
 _COLUMNS = 6
 _SHOWN = 6  # keywords with pictures

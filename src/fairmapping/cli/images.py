@@ -1,0 +1,172 @@
+"""The commands about images: draw them, audit them, show what was found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from .options import (
+    Attributes,
+    Batch,
+    Device,
+    DType,
+    Guidance,
+    Images,
+    Keywords,
+    MapSource,
+    Model,
+    Precision,
+    Seed,
+    Steps,
+    Strength,
+    Templates,
+)
+from .printing import err_console, out_console, print_audit
+from .typed import call_of, keywords_of, map_of, prompts_of, split
+
+
+def generate(
+    prompts: Annotated[list[str] | None, typer.Argument(help="Prompts as they are. Or give --keywords.")] = None,
+    keywords: Annotated[
+        str | None, typer.Option(help="Instead of prompts: `doctor,nurse`, a file, or a packaged list.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the images; an interrupted run goes on there.")] = Path(
+        "runs/images"
+    ),
+    images: Images = 8,
+    template: Templates = None,
+    map_: MapSource = None,
+    strength: Strength = 1.0,
+    seed: Seed = 0,
+    steps: Steps = None,
+    guidance: Guidance = None,
+    batch_size: Batch = 16,
+    model: Model = "portraits",
+    device: Device = None,
+    dtype: Precision = DType.float32,
+) -> None:
+    """
+    Draw images of prompts or keywords into a folder, with a fair map where `--map` is given.
+
+    Examples:
+
+    - `fairmapping generate "a portrait of a doctor" --images 16`
+    - `fairmapping generate --keywords doctor,nurse --map my-map --out runs/fair`
+    """
+    from .. import pipelines
+    from ..generate import generate as draw
+
+    rows = prompts_of(prompts, keywords, template)
+    pipe = pipelines.load(model, device=device, dtype=dtype.value)
+    done = draw(
+        pipe,
+        rows,
+        images_per_prompt=images,
+        out=out,
+        fair_map=map_of(map_),
+        strength=strength,
+        seed=seed,
+        batch_size=batch_size,
+        **call_of(steps, guidance),
+    )
+    out_console.print(f"{len(done)} images in [bold]{escape(str(out))}[/]")
+
+
+def audit(
+    keywords: Keywords = "occupations",
+    attributes: Attributes = "gender,race",
+    out: Annotated[Path, typer.Option(help="Folder of the run; an interrupted one goes on there.")] = Path(
+        "runs/audit"
+    ),
+    map_: MapSource = None,
+    explicit: Annotated[
+        bool, typer.Option("--explicit", help="Ask prompts that name a group too: are they obeyed?")
+    ] = False,
+    judge: Annotated[
+        str, typer.Option(help="`portraits`, or one of your own: `my_package.judges:MyJudge`.")
+    ] = "portraits",
+    images: Images = 15,
+    template: Templates = None,
+    strength: Strength = 1.0,
+    seed: Seed = 0,
+    steps: Steps = None,
+    guidance: Guidance = None,
+    batch_size: Batch = 16,
+    model: Model = "portraits",
+    device: Device = None,
+    dtype: Precision = DType.float32,
+) -> None:
+    """
+    Draw images, judge each, and print the bias; with `--map` before and after on the same seeds.
+
+    Examples:
+
+    - `fairmapping audit --keywords doctor,nurse,carpenter --images 15`
+    - `fairmapping audit --keywords held-out.txt --map my-map --explicit --out runs/x`
+    """
+    from .. import pipelines, prompts
+    from ..audit import audit as assess
+
+    templates = template or list(prompts.DEFAULT_TEMPLATES)
+    asked = prompts.resolve_attributes(split(attributes))
+    rows = prompts.neutral(keywords_of(keywords), templates)
+    if explicit:
+        rows += prompts.specific(keywords_of(keywords), asked, templates[:1])
+    pipe = pipelines.load(model, device=device, dtype=dtype.value)
+    result = assess(
+        pipe,
+        rows,
+        images_per_prompt=images,
+        judge=judge,
+        fair_map=map_of(map_),
+        out=out,
+        attributes=asked,
+        seed=seed,
+        strength=strength,
+        batch_size=batch_size,
+        **call_of(steps, guidance),
+    )
+    print_audit(result)
+    out_console.print(f"Saved in [bold]{escape(str(out))}[/]. See it: fairmapping report {escape(str(out))}")
+
+
+def report(
+    runs: Annotated[
+        list[Path], typer.Argument(help="Folders of audits. The first gives the headline, all what was kept.")
+    ],
+    out: Annotated[Path | None, typer.Option(help="The page; by default report.html in the first folder.")] = None,
+    title: Annotated[str | None, typer.Option(help="Heading of the page.")] = None,
+    judge: Annotated[str | None, typer.Option(help="Have another judge read the images first.")] = None,
+) -> None:
+    """
+    Write one HTML page about one or more audits. It opens offline and needs neither torch nor the model.
+
+    Examples:
+
+    - `fairmapping report runs/x`
+    - `fairmapping report runs/demo/occupations runs/demo/explicit-prompts --out both.html`
+    """
+    from ..audit import rescore
+    from ..report import report as write
+
+    page = write([rescore(run, judge) for run in runs], out or runs[0] / "report.html", title=title)
+    out_console.print(f"Written: [bold]{escape(str(page))}[/]")
+
+
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder of the run; an interrupted one goes on there.")] = Path("runs/demo"),
+    quick: Annotated[
+        bool, typer.Option("--quick", help="A sixth of the images: a minute, and wide intervals.")
+    ] = False,
+) -> None:
+    """
+    The whole road on the embedded model: measure, fit, audit before and after, one page that shows it.
+
+    Example: `fairmapping demo --out runs/demo`, then open runs/demo/report.html
+    """
+    from ..demo import demo as run
+
+    run(out, quick=quick, say=lambda text: err_console.print(f"[bold]{escape(text)}[/]"))

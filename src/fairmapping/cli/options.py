@@ -1,0 +1,62 @@
+"""The options that several commands share, declared once."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Annotated
+
+import typer
+
+
+class Solver(str, Enum):
+    gradient = "gradient"
+    exact = "exact"
+
+
+class Distance(str, Enum):
+    pooled = "pooled"
+    position = "position"
+    sequence = "sequence"
+
+
+class DType(str, Enum):
+    float32 = "float32"
+    float16 = "float16"
+    bfloat16 = "bfloat16"
+
+
+Model = Annotated[
+    str, typer.Option(help="`portraits` (the embedded model), a folder, or a hub id.", rich_help_panel="Model")
+]
+Device = Annotated[
+    str | None,
+    typer.Option(help="cpu, cuda, cuda:1, mps; by default where the model loads.", rich_help_panel="Model"),
+]
+Precision = Annotated[DType, typer.Option("--dtype", help="Precision of the model.", rich_help_panel="Model")]
+Keywords = Annotated[
+    str,
+    typer.Option(
+        help="`doctor,nurse` (with commas), a .txt, .csv, .json or .toml file, or `occupations` or `emotions`."
+    ),
+]
+Attributes = Annotated[
+    str, typer.Option(help="`gender,race`, one of them, or a .toml, .json or .csv file of your own.")
+]
+Templates = Annotated[
+    list[str] | None,
+    typer.Option("--template", help='Where the keyword goes, e.g. "a portrait of {}". Repeat for several.'),
+]
+DistanceOption = Annotated[
+    Distance, typer.Option(help="Between prompts: pooled over their words, per position, or the whole sequence.")
+]
+MapSource = Annotated[str | None, typer.Option("--map", help="A fair map: a folder from `fit`, or a hub id.")]
+Strength = Annotated[float, typer.Option(help="0 leaves the model as it is, 1 applies the map in full.")]
+Seed = Annotated[int, typer.Option(help="Same seed, same images.")]
+Images = Annotated[int, typer.Option(min=1, help="Images of each prompt. Intervals narrow with the square root.")]
+Steps = Annotated[
+    int | None, typer.Option(min=1, help="Denoising steps; by default the model's.", rich_help_panel="Drawing")
+]
+Guidance = Annotated[
+    float | None, typer.Option(help="Guidance scale; by default the model's.", rich_help_panel="Drawing")
+]
+Batch = Annotated[int, typer.Option("--batch-size", min=1, help="Images drawn at once.", rich_help_panel="Drawing")]

@@ -1,0 +1,92 @@
+"""What the commands print: findings on stdout, errors and stages on stderr."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from ..bias import LanguageBias
+    from ..mapping import MapConfig
+    from ..prompts import Attribute
+    from ..results import Audit
+
+out_console = Console()
+err_console = Console(stderr=True)
+
+
+def print_lists(
+    keywords: Mapping[str, Sequence[str]], attributes: Mapping[str, Attribute], templates: Sequence[str]
+) -> None:
+    table = Table("list", "what", "entries", title="Packaged lists", title_justify="left")
+    for name, entries in keywords.items():
+        table.add_row(name, "keywords", f"{len(entries)}: {', '.join(entries[:4])}, ...")
+    for name, attribute in attributes.items():
+        table.add_row(name, "attribute", ", ".join(attribute.group_names))
+    out_console.print(table)
+    out_console.print(f"Templates by default: {', '.join(templates)}")
+
+
+def print_bias(
+    bias: LanguageBias, attributes: Sequence[Attribute], known: Mapping[str, float], group: str | None, top: int
+) -> None:
+    """The `top` keywords of each attribute, with the `known` shares of `group` where there are any."""
+    for attribute in attributes:
+        groups = attribute.group_names
+        title = f"Language bias, {attribute.name}: mean {bias.summary()[attribute.name]}"
+        table = Table("", "keyword", "bias", "nearest", *groups, *(["known"] if known else []), title=escape(title))
+        for place, (_, line) in enumerate(bias.table(attribute.name).head(top).iterrows(), 1):
+            cells = [f"{line[name]:.3f}" for name in groups]
+            cells += [f"{known[line['keyword']]:.0%}" if line["keyword"] in known else ""] if known else []
+            table.add_row(str(place), escape(line["keyword"]), f"{line['bias']:.3f}", line["nearest"], *cells)
+        out_console.print(table)
+        of = group or groups[0]
+        if known and of in groups:
+            out_console.print(f"Nearness to {of} and the known shares: {bias.correlation(known, of, attribute.name)}")
+
+
+def print_fit(config: MapConfig) -> None:
+    table = Table("keywords", "attribute", "before", "after", "change", title="Language bias")
+    for what, n, before, after in (
+        ("fitted", len(config.keywords), config.bias_before, config.bias_after),
+        ("held out", len(config.held_out), config.held_out_bias_before, config.held_out_bias_after),
+    ):
+        for name in before:
+            change = f"{after[name] / before[name] - 1:+.1%}" if before[name] else ""
+            table.add_row(f"{n} {what}", name, f"{before[name]:.4f}", f"{after[name]:.4f}", change)
+    out_console.print(table)
+    if config.relative_change is not None:
+        out_console.print(f"Embeddings moved by {config.relative_change:.1%} of their length")
+
+
+def print_audit(result: Audit) -> None:
+    both = len(result.arms) == 2
+    names = ["attribute", "before", "after", "difference", "chance"] if both else ["attribute", "bias", "chance"]
+    table = Table(*names, title=f"Mean pairwise bias over {len(result.keywords)} keywords, with 95 % intervals")
+    for attribute in result.attributes if result.keywords else ():
+        summary = result.summary(attribute)
+        floor = f"{summary.loc[summary['measure'] == 'pairwise_bias', 'floor'].mean():.2f}"
+        if both:
+            compared = result.compare(attribute)
+            table.add_row(
+                attribute, *(str(part) for part in (compared.raw, compared.mapped, compared.difference)), floor
+            )
+        else:
+            line = summary[summary["measure"] == "pairwise_bias"].iloc[0]
+            value = f"{line['value']:.2f} [{line['low']:.2f}, {line['high']:.2f}]"
+            table.add_row(attribute, escape(f"{value} n={line['keywords']}"), floor)
+    out_console.print(table)
+    for _, line in result.faces().iterrows():
+        out_console.print(
+            f"{line['arm']}: {line['no_face']} of {line['images']} images show no face, {line['several']} several"
+        )
+    obeyed = result.obeyed()
+    for _, line in (obeyed[obeyed["group"] == "all"] if len(obeyed) else obeyed).iterrows():
+        share = (
+            f"{line['share']:.1%} of {line['n']} faces are as the prompt asks [{line['low']:.1%}, {line['high']:.1%}]"
+        )
+        out_console.print(f"{line['arm']}, explicit {line['attribute']}: {escape(share)}")

@@ -1,0 +1,43 @@
+"""Pure functions of judged labels: shares, bias, intervals, chance floor and judge correction. No torch.
+
+Every measure takes counts of shape (..., K) and returns (...): how many images were judged to be of each of the K
+groups that were *asked about*. A group nobody was judged to belong to is a zero in its place, never left out: an
+image set of women only has counts (60, 0) and the worst bias there is, not a single group with a perfect score.
+Images without a face are in no count. Where all K counts are zero there is nothing to measure and the result is nan.
+"""
+
+from __future__ import annotations
+
+from .chance import chance_floor
+from .correction import correct_counts, corrected_shares
+from .intervals import Interval, bootstrap_counts, bootstrap_mean, wilson
+from .measures import (
+    MEASURES,
+    Measure,
+    deviation_ratio,
+    fairimagen_fairness,
+    kl_divergence,
+    mean_absolute_deviation,
+    normalised_entropy,
+    pairwise_bias,
+    shares,
+)
+
+__all__ = [
+    "MEASURES",
+    "Interval",
+    "Measure",
+    "bootstrap_counts",
+    "bootstrap_mean",
+    "chance_floor",
+    "correct_counts",
+    "corrected_shares",
+    "deviation_ratio",
+    "fairimagen_fairness",
+    "kl_divergence",
+    "mean_absolute_deviation",
+    "normalised_entropy",
+    "pairwise_bias",
+    "shares",
+    "wilson",
+]

@@ -1,0 +1,118 @@
+"""The head of the page: the finding in a few sentences, and the same figures as cards."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from markupsafe import Markup
+
+from .. import charts
+from ..results import ARMS, Audit
+from ..words import bracket, cell, count, noun, number, percent, percent_cell
+from .kept import obeyed_overall
+from .parts import card, model_name
+
+__all__ = ["cards", "headlines"]
+
+
+def headlines(
+    audits: Sequence[Audit], keywords: Sequence[str], language: dict[str, Any] | None, *, unseen: bool
+) -> list[Markup]:
+    """One sentence for each attribute of the first audit, then one on the language bias and one on explicit prompts.
+    unseen: the map was not fitted on `keywords`."""
+    audit = audits[0]
+    model = Markup("<code>{}</code>").format(model_name(audit))
+    where = (
+        Markup("On the embedded model {}").format(model)
+        if model_name(audit) == "portraits"
+        else Markup("On {}").format(model)
+    )
+    over = f"over {count(len(keywords), noun(keywords))}"
+    if audit.fitted:
+        over += " that were not used in fitting" if unseen else ", all of them used in fitting"
+    sentences: list[Markup] = []
+    for attribute in audit.attributes:
+        opening = Markup("{}, {}, the mean pairwise bias").format(where, over) if not sentences else Markup("That")
+        text = Markup("{} of perceived {} ").format(opening, attribute) + _change(audit, attribute, keywords)
+        sentences.append(text)
+    return sentences + _also(audits, language)
+
+
+def _change(audit: Audit, attribute: str, keywords: Sequence[str]) -> Markup:
+    floor = number(_bias(audit, attribute, keywords)["floor"].iloc[-1])
+    if audit.arms != ARMS:
+        row = _bias(audit, attribute, keywords).iloc[0]
+        value = Markup('<b class="raw">{}</b> {}').format(number(row["value"]), bracket(row["low"], row["high"]))
+        return Markup("is {}; chance alone gives {}.").format(value, floor)
+    compared = audit.compare(attribute, keywords=keywords)
+    before = Markup('<b class="raw">{}</b> {}').format(
+        number(compared.raw.value), bracket(compared.raw.low, compared.raw.high)
+    )
+    after = Markup("<b>{}</b> {}").format(
+        number(compared.mapped.value), bracket(compared.mapped.low, compared.mapped.high)
+    )
+    if compared.verdict == "did not measurably change":
+        difference = cell(compared.difference)
+        text = Markup("did not measurably change: {} before, {} after (difference {})").format(
+            before, after, difference
+        )
+    else:
+        text = Markup("{} from {} to {}").format(compared.verdict, before, after)
+    return text + Markup("; chance alone gives {}.").format(floor)
+
+
+def _also(audits: Sequence[Audit], language: dict[str, Any] | None) -> list[Markup]:
+    sentences = [language["headline"]] if language and language["headline"] else []
+    obeyed = obeyed_overall(audits)
+    if obeyed:
+        each = Markup(" and ").join(
+            Markup("{} {}").format(percent_cell(share.value, share.low, share.high), when)
+            for when, share in obeyed.items()
+        )
+        sentences.append(Markup("Prompts that name a group themselves are obeyed in {}.").format(each))
+    return sentences
+
+
+def cards(audits: Sequence[Audit], keywords: Sequence[str], language: dict[str, Any] | None) -> list[dict[str, Any]]:
+    """The same figures one by one, each with its track."""
+    main = audits[0]
+    made = []
+    for attribute, groups in main.attributes.items():
+        rows = _bias(main, attribute, keywords)
+        worst = 2 / len(groups)
+        intervals = [(r["arm"], r["value"] / worst, r["low"] / worst, r["high"] / worst) for _, r in rows.iterrows()]
+        floor = float(rows["floor"].mean())
+        values = [number(value) for value in rows["value"]]
+        spoken = " and ".join(f"{value} {when}" for value, when in zip(values, ("before", "after"), strict=False))
+        label = f"Mean pairwise bias of perceived {attribute}: {spoken}; chance floor {number(floor)}"
+        faces = " + ".join(f"{n:,}" for n in rows["images"])
+        text = Markup("{}, {} faces judged; chance floor {}.").format(
+            count(len(keywords), noun(keywords)), faces, number(floor)
+        )
+        if main.arms == ARMS:
+            compared = main.compare(attribute, keywords=keywords)
+            text = Markup(
+                "Difference {}, paired on the same seeds. {} of the images changed the perceived group. {}"
+            ).format(
+                cell(compared.difference),
+                percent_cell(compared.changed.value, compared.changed.low, compared.changed.high),
+                text,
+            )
+        chart = charts.interval_track(intervals, floor / worst, label)
+        name = f"Mean pairwise bias, perceived {attribute}"
+        made.append(card(name, values, text, chart, f"{worst:g}"))
+    if language and language["card"]:
+        made.append(language["card"])
+    obeyed = obeyed_overall(audits)
+    if obeyed:
+        n = sum(share.n for share in obeyed.values())
+        values = [percent(share.value) for share in obeyed.values()]
+        of = f"of {count(n, 'image')} whose prompt names the group; see what was kept."
+        made.append(card("Explicit prompts obeyed", values, of))
+    return made
+
+
+def _bias(audit: Audit, attribute: str, keywords: Sequence[str]) -> Any:
+    rows = audit.summary(attribute, keywords=keywords)
+    return rows[rows["measure"] == "pairwise_bias"]

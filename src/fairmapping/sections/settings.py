@@ -1,0 +1,44 @@
+"""What it takes to make the same figures again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..results import Audit
+from ..words import count, listing
+
+__all__ = ["settings"]
+
+
+def settings(audits: Sequence[Audit]) -> list[tuple[str, str]]:
+    """Name and value of each, of the first audit where they all share it."""
+    chosen = audits[0].settings
+    rows = [("Model", f"{chosen['model']['name']} ({chosen['model']['pipeline']})")]
+    for part in audits:
+        prompts = part.rows.drop_duplicates("prompt")
+        templates = [template for template in dict.fromkeys(prompts["template"]) if template]
+        images = count(part.settings["images_per_prompt"], "image")
+        text = f"{count(len(prompts), 'prompt')} × {images} in {count(len(part.arms), 'arm')}"
+        text += f", from {listing([repr(template) for template in templates])}" if templates else ""
+        rows.append(("Prompts" if part.keywords else "Prompts that name a group", text))
+    rows += [(name.replace("_", " ").capitalize(), str(value)) for name, value in chosen["call"].items()]
+    rows += [("Seed", str(chosen["seed"])), ("Judge", chosen["judge"]["name"])]
+    if chosen.get("map"):
+        rows += [(f"Map: {name.replace('_', ' ')}", text) for name, text in _map_settings(chosen["map"])]
+    seconds = {stage: sum(part.settings["seconds"][stage] for part in audits) for stage in ("generate", "judge")}
+    rows.append(
+        ("Time", f"{seconds['generate']:.0f} s to draw and {seconds['judge']:.0f} s to judge, in the last call")
+    )
+    rows.append(("Versions", ", ".join(f"{name} {version}" for name, version in chosen["versions"].items())))
+    return rows
+
+
+def _map_settings(config: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The plain values of a map's configuration, keywords and encoder left out."""
+    left_out = {"keywords", "encoder", "schema_version", "versions"}
+    rows = []
+    for name, value in config.items():
+        if name not in left_out and isinstance(value, (str, int, float)):
+            rows.append((name, f"{value:.4g}" if isinstance(value, float) else str(value)))
+    return rows
