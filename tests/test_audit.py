@@ -149,7 +149,8 @@ def test_a_single_keyword_is_compared_by_its_image_pairs() -> None:
 )
 def test_the_verdict_needs_an_interval_clear_of_zero(low: float, high: float, verdict: str) -> None:
     middle = metrics.Interval((low + high) / 2, low, high, 9)
-    assert Comparison("gender", middle, middle, middle, middle).verdict == verdict
+    changed = metrics.Interval(0.3, 0.2, 0.4, 40)
+    assert Comparison("gender", middle, middle, middle, changed).verdict == verdict
 
 
 def test_comparing_needs_both_arms_and_a_known_attribute(pair: Audit) -> None:

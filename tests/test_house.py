@@ -22,11 +22,13 @@ PACKAGE = Path(fairmapping.__file__).parent
 # A module may import those further up, never one on its own line or below. Modules of a subpackage go by the
 # subpackage's name and may import each other.
 ROAD = (
-    {"english", "wordfiles", "mapping", "metrics", "progress", "runs"},
+    {"english", "wordfiles", "mapconfig", "metrics", "progress", "runs"},
+    {"mapping"},
     {"estimates", "prompts"},
     {"lists", "judges"},
     {"embed", "portraits"},
     {"solve", "pipelines"},
+    {"gradient"},
     {"bias"},
     {"fit"},
     {"attach"},
@@ -39,7 +41,7 @@ ROAD = (
     {"demo"},
     {"cli"},
 )
-ALONE = {"english", "wordfiles", "mapping", "metrics", "progress", "runs"}
+ALONE = {"english", "wordfiles", "mapconfig", "metrics", "progress", "runs"}
 KNOW_DIFFUSERS = {"embed", "attach", "generate", "portraits", "pipelines"}
 NO_TORCH = {
     "runs",

@@ -162,7 +162,7 @@ def test_saving_and_reading_gives_the_same_map(fair_map: FairMap, tmp_path: Path
 
 def test_the_card_tells_figures_keywords_and_caution(fair_map: FairMap, tmp_path: Path) -> None:
     text = (fair_map.save_pretrained(tmp_path) / "README.md").read_text(encoding="utf-8")
-    assert text == model_card(fair_map)
+    assert text == model_card(fair_map.config, fair_map.width, fair_map.pooled_width)
     for part in (
         "For BertModel, embeddings 6 wide, pooled embeddings 4 wide",
         "| gender | fitted | 2 | 0.1000 | 0.0100 |",
@@ -175,7 +175,7 @@ def test_the_card_tells_figures_keywords_and_caution(fair_map: FairMap, tmp_path
         "- weight: 0.6",
     ):
         assert part in text
-    assert "Language bias" not in model_card(FairMap.identity(2))
+    assert "Language bias" not in model_card(MapConfig(), 2, None)
 
 
 def test_a_torn_save_is_never_taken_for_a_map(
@@ -235,7 +235,18 @@ def test_a_missing_file_is_named(fair_map: FairMap, tmp_path: Path, name: str) -
 
 
 @pytest.mark.parametrize(
-    ("content", "message"), [("{", "no readable JSON"), ("[]", "no schema_version"), ("{}", "no schema_version")]
+    ("content", "message"),
+    [
+        ("{", "no readable JSON"),
+        ("[]", "no schema_version"),
+        ("{}", "no schema_version"),
+        ('{"schema_version": true}', "no schema_version"),
+        ('{"schema_version": 0}', "no schema_version"),
+        ('{"schema_version": 1, "keywords": null}', "keywords is None, no list"),
+        ('{"schema_version": 1, "keywords": "doctor"}', "keywords is 'doctor', no list"),
+        ('{"schema_version": 1, "encoder": [1]}', "no dict"),
+        ('{"schema_version": 1, "encoder": {"width": 4}}', "lacks the lists encoders and probe"),
+    ],
 )
 def test_a_damaged_config_is_refused(fair_map: FairMap, tmp_path: Path, content: str, message: str) -> None:
     (fair_map.save_pretrained(tmp_path) / "config.json").write_text(content)

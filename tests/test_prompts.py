@@ -313,3 +313,8 @@ def test_bad_attribute_files(tmp_path: Path, name: str, content: str, message: s
 def test_group_refuses_a_string_for_its_words() -> None:
     with pytest.raises(TypeError, match="must be a tuple of words"):
         Group("old", "old")  # type: ignore[arg-type]
+
+
+def test_a_hash_inside_a_word_is_no_comment(tmp_path: Path) -> None:
+    (tmp_path / "k.txt").write_text("C# developer  # by name\n#nothing\nnurse\n", encoding="utf-8")
+    assert resolve_keywords(tmp_path / "k.txt") == ["C# developer", "nurse"]

@@ -17,7 +17,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import __version__, lists
+from . import __version__, lists, runs
 from .judges import Judge, load_judge, records
 from .prompts import Attribute, Prompt
 from .results import SCHEMA_VERSION, Audit, Comparison, frame
@@ -54,22 +54,27 @@ def audit(
     occupation for a judge with an attribute "cue", and the emotion a keyword begins with for one with an attribute
     "expression". call_kwargs go to the pipeline, e.g. num_inference_steps=20, guidance_scale=5.0.
 
-    Raises ValueError for no prompts, a prompt given twice, an attribute or group that the judge does not know, or a
-    folder made with other settings.
+    Raises ValueError, before anything is drawn, for no prompts, a prompt given twice, an attribute or group that the
+    judge does not know, a map of another encoder, or a folder where either arm was made with other settings;
+    RuntimeError where another process works on the folder.
     """
     judge = load_judge(judge)
     asked = _asked(attributes, judge)
     out = Path(out)
 
-    from .generate import call_defaults, generate  # here, so that reading an audit needs no torch
+    from .generate import call_defaults, check, generate  # here, so that reading an audit needs no torch
 
     started = time.perf_counter()
     common = {"images_per_prompt": images_per_prompt, "out": out, "seed": seed, "progress": progress, **call_kwargs}
-    drawn = generate(pipe, prompts, arm="raw", **common).rows
+    arms: list[dict[str, Any]] = [{"arm": "raw"}]
     if fair_map is not None:
-        drawn = drawn + generate(pipe, prompts, arm="mapped", fair_map=fair_map, strength=strength, **common).rows
-    generated = time.perf_counter()
-    judged = records.judge_images(judge, [_plain(asdict(row)) for row in drawn], out, progress=progress)
+        arms.append({"arm": "mapped", "fair_map": fair_map, "strength": strength})
+    for arm in arms:  # the mapped one may be refused too, and should be before hours go into the raw one
+        check(pipe, prompts, **arm, **common)
+    with runs.locked(out):
+        drawn = [row for arm in arms for row in generate(pipe, prompts, **arm, **common).rows]
+        generated = time.perf_counter()
+        judged = records.judge_images(judge, [_plain(asdict(row)) for row in drawn], out, progress=progress)
 
     settings = {
         "schema_version": SCHEMA_VERSION,
@@ -104,7 +109,9 @@ def rescore(folder: str | os.PathLike[str], judge: str | Judge | None = None, *,
     settings = old.settings | {"judge": records.describe(judge), "attributes": _asked(list(old.attributes), judge)}
     settings["expected"] = {name: known for name, known in old.settings["expected"].items() if name in judge.attributes}
     images = [_plain(row) for row in old.rows.to_dict("records")]
-    result = Audit(frame(records.judge_images(judge, images, Path(folder), progress=progress)), settings, Path(folder))
+    with runs.locked(Path(folder)):
+        judged = records.judge_images(judge, images, Path(folder), progress=progress)
+    result = Audit(frame(judged), settings, Path(folder))
     result.save(folder)
     return result
 

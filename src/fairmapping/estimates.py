@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,13 +12,16 @@ import numpy as np
 from . import metrics
 from .metrics import Interval
 
-__all__ = ["Comparison", "bias_difference", "group_share", "mean_over_keywords", "named", "share_of"]
+__all__ = ["Comparison", "bias_difference", "corrected_bias", "mean_over_keywords", "mean_share", "named", "share_of"]
+
+FEW = 8  # with fewer keywords than these, drawing only the keywords anew says too little of the noise
+LEAST_CHANGED = 6  # 2 * 0.5 ** 6 < 0.05: with fewer changed pairs no sign test at 5 % could tell a direction
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Mapped against raw on the same prompts and seeds. Intervals by bootstrap over keywords; `changed` is a share of
-    image pairs."""
+    """Mapped against raw on the same prompts and seeds. Intervals by bootstrap over keywords, and with few of them
+    over their images too; `changed` is a share of image pairs."""
 
     attribute: str
     raw: Interval
@@ -27,8 +31,10 @@ class Comparison:
 
     @property
     def verdict(self) -> str:
-        """ "fell" or "rose" where the interval of the difference, to two decimals, lies to one side of 0, else "did not
-        measurably change"."""
+        """ "fell" or "rose" where the interval of the difference, to two decimals, lies to one side of 0 and at least 6
+        image pairs changed their group, else "did not measurably change"."""
+        if not self.changed.n or round(self.changed.value * self.changed.n) < LEAST_CHANGED:
+            return "did not measurably change"
         if round(self.difference.high, 2) < 0:
             return "fell"
         return "rose" if round(self.difference.low, 2) > 0 else "did not measurably change"
@@ -42,22 +48,52 @@ def share_of(k: int, n: int) -> Interval:
     return Interval(k / n, float(low), float(high), n)
 
 
-def mean_over_keywords(counts: np.ndarray, measure: metrics.Measure) -> Interval:
-    """Mean over keywords. A single one has no keywords to draw anew, so its images are."""
-    if len(counts) == 1:
-        return metrics.bootstrap_counts(counts, measure)
-    return metrics.bootstrap_mean(measure(counts))
+def mean_over_keywords(
+    counts: np.ndarray, measure: metrics.Measure, *, within: metrics.Measure | None = None
+) -> Interval:
+    """Mean of a measure of bias over the keywords of counts (N, K), its interval inside the range of the measure.
+
+    within: the measure whose range that is, by default `measure` itself. Where every keyword shows one group only,
+    drawing anew has no spread: Wilson's bound on the share of that group, over all images, is carried to the measure.
+    """
+    k = counts.shape[-1]
+    scored = within or measure
+    ends = scored(np.stack([np.eye(k)[0], np.full(k, 1 / k)]))
+    found = _clipped(_resampled(counts, measure), float(ends.min()), float(ends.max()))
+    if found.n and not found.high > found.low and (counts.max(-1) == counts.sum(-1)).all():
+        total = int(counts.sum())
+        least = max(float(metrics.wilson(total, total)[0]), 1 / k)
+        bound = float(scored(np.append(least, np.full(k - 1, (1 - least) / (k - 1)))))
+        return replace(found, low=min(bound, found.value), high=max(bound, found.value))
+    return found
+
+
+def mean_share(counts: np.ndarray, index: int) -> Interval:
+    """Mean over keywords of the share of one group of counts (N, K); Wilson's interval where it is 0 or 1 in all."""
+    found = _clipped(_resampled(counts, partial(_group_share, index)), 0, 1)
+    if found.n and not found.high > found.low and found.value in (0, 1):
+        total = int(counts.sum())
+        return replace(share_of(int(found.value) * total, total), n=found.n)
+    return found
 
 
 def bias_difference(raw: np.ndarray, mapped: np.ndarray, joint: np.ndarray) -> Interval:
     """Mean pairwise bias, mapped minus raw, of counts (N, K) of the same keywords.
 
-    joint (K, K): image pairs by their raw and their mapped group. With a single keyword there are no keywords to draw
-    anew, so these pairs are.
+    joint (N, K, K): image pairs by their raw and their mapped group. With few keywords these pairs are drawn anew
+    along with the keywords. Without any spread there is no interval (nan).
     """
-    if len(raw) == 1:
-        return metrics.bootstrap_counts(joint.reshape(1, -1), _joint_difference)
-    return metrics.bootstrap_mean(metrics.pairwise_bias(mapped) - metrics.pairwise_bias(raw))
+    values = metrics.pairwise_bias(mapped) - metrics.pairwise_bias(raw)
+    found = metrics.bootstrap_mean(values)
+    if len(raw) < FEW:
+        pairs = metrics.bootstrap_counts(joint.reshape(len(joint), -1), _joint_difference, keywords=True)
+        # Around the difference of all judged faces, of which the pairs may be a part.
+        shift = found.value - pairs.value
+        found = replace(found, low=pairs.low + shift, high=pairs.high + shift)
+    if not found.high - found.low > _NOTHING:
+        return replace(found, low=np.nan, high=np.nan)
+    worst = 2 / raw.shape[-1]
+    return _clipped(found, -worst, worst)
 
 
 def named(interval: Interval, name: str) -> dict[str, float]:
@@ -65,7 +101,29 @@ def named(interval: Interval, name: str) -> dict[str, float]:
     return {name: interval.value, "low": interval.low, "high": interval.high}
 
 
-def group_share(index: int, counts: Any) -> Any:
+def corrected_bias(confusion: np.ndarray, counts: Any) -> Any:
+    """Pairwise bias of counts (..., K) after the judge's errors are corrected."""
+    return metrics.pairwise_bias(metrics.correct_counts(counts, confusion))
+
+
+_NOTHING = 1e-9  # rounding is no spread
+
+
+def _resampled(counts: np.ndarray, measure: metrics.Measure) -> Interval:
+    """Keywords drawn anew; of few keywords, or where that has no spread, their images too."""
+    if len(counts) >= FEW:
+        found = metrics.bootstrap_mean(measure(counts))
+        if found.high - found.low > _NOTHING:
+            return found
+    found = metrics.bootstrap_counts(counts, measure, keywords=True)
+    return found if found.high - found.low > _NOTHING else replace(found, low=np.nan, high=np.nan)
+
+
+def _clipped(found: Interval, low: float, high: float) -> Interval:
+    return replace(found, low=float(np.clip(found.low, low, high)), high=float(np.clip(found.high, low, high)))
+
+
+def _group_share(index: int, counts: Any) -> Any:
     return metrics.shares(counts)[..., index]
 
 

@@ -17,15 +17,17 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal, get_args
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from .bias import Contrasts, Distance, LanguageBias, can_be_even
 from .embed import fingerprint
+from .gradient import descend
 from .mapping import FairMap, MapConfig
+from .progress import progress_bar
 from .prompts import DEFAULT_TEMPLATES, AttributeSource, KeywordSource, resolve_keywords
 from .solve import Objective, Terms, solve
 
-__all__ = ["DeepLinear", "Solver", "fit", "fit_embeddings", "objective"]
+__all__ = ["Solver", "fit", "fit_embeddings", "objective"]
 
 Solver = Literal["exact", "gradient"]
 _SAMPLE = 8192  # rows that stand for all, where there are hundreds of thousands
@@ -109,7 +111,7 @@ def fit_embeddings(
                 solution = solve(problem, on_step=on_step)
                 M = solution.matrix
             else:
-                M = _descend(problem, depth, steps, lr, patience, on_step)
+                M = descend(problem, depth, steps, lr, patience, on_step)
         maps.append(M)
         if losses is None:  # of the sequence's map, the first
             losses = float(problem(M)), float(problem.text(M)), float(problem.fair(M))
@@ -198,52 +200,6 @@ def relative_change(contrasts: Contrasts, fair_map: FairMap) -> float:
     return float(((fair_map(x) - x).norm(dim=-1) / x.norm(dim=-1)).double().mean())
 
 
-class DeepLinear(nn.Module):
-    """The paper's network: ``depth`` linear layers (D, D) without bias or activation, each the identity at first."""
-
-    def __init__(self, width: int, depth: int = 8) -> None:
-        super().__init__()
-        self.layers = nn.ParameterList([nn.Parameter(torch.eye(width)) for _ in range(depth)])
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(..., D) -> (..., D), layer by layer."""
-        for layer in self.layers:
-            x = x @ layer
-        return x
-
-    def fold(self) -> Tensor:
-        """(D, D): the one matrix that all layers together are."""
-        return torch.linalg.multi_dot(list(self.layers)) if len(self.layers) > 1 else self.layers[0] * 1
-
-
-def _descend(
-    problem: Objective, depth: int, steps: int, lr: float, patience: int, on_step: Callable[..., None]
-) -> Tensor:
-    """Adam on all data at once; returns the folded map of the lowest loss."""
-    problem = problem.to(torch.float32)
-    network = DeepLinear(len(problem.gram), depth)
-    optimizer = torch.optim.Adam(network.parameters(), lr=lr)
-    best, best_loss, stalled, halvings = network.fold().detach(), float("inf"), 0, 0
-    for step in range(steps + 1):
-        M = network.fold()
-        loss = problem(M)
-        value = float(loss.detach())
-        stalled = 0 if value < best_loss * (1 - 1e-4) else stalled + 1
-        if value < best_loss:
-            best, best_loss = M.detach(), value
-        on_step(step, best_loss)
-        if stalled >= patience:
-            stalled, halvings = 0, halvings + 1
-            for group in optimizer.param_groups:
-                group["lr"] /= 2
-        if step == steps or halvings > 8:
-            break
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    return best.double()
-
-
 def _problems(contrasts: Contrasts, distance: Distance, weight: float, ridge: float) -> Iterator[Objective]:
     """The sequence's objective, and that of the pooled embeddings where the encoder gives them."""
     parts = (contrasts.neutral, contrasts.specific)
@@ -316,18 +272,12 @@ def _versions() -> dict[str, str]:
 @contextmanager
 def _progress(shown: bool, solver: Solver, steps: int) -> Iterator[Callable[..., None]]:
     """A callback of (step, loss[, bound]) that moves a progress bar."""
-    if not shown:
-        yield lambda step, loss, bound=None: None
-        return
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[state]}"), TimeElapsedColumn())
-    with Progress(*columns) as bar:
-        task = bar.add_task(f"fitting ({solver})", total=steps if solver == "gradient" else None, state="")
+    last = 0
+    with progress_bar(f"fitting ({solver})", steps if solver == "gradient" else None, "", shown=shown) as advance:
 
         def on_step(step: int, loss: float, bound: float | None = None) -> None:
-            state = f"step {step}, loss {loss:.5f}" + ("" if bound is None else f", at best {bound:.5f}")
-            bar.update(task, completed=step, state=state)
+            nonlocal last
+            advance(step - last, f"loss {loss:.5f}" + ("" if bound is None else f", at best {bound:.5f}"))
+            last = step
 
         yield on_step
-        bar.update(task, total=1, completed=1)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-import json
 import math
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from .attach import attached, is_attached
 from .embed import check_pipeline
 from .progress import progress_bar
 from .prompts import Prompt
+from .provenance import drawing_settings, map_settings
 from .runs import Row
 
 if TYPE_CHECKING:
@@ -28,9 +28,8 @@ if TYPE_CHECKING:
 
     from .mapping import FairMap
 
-__all__ = ["Generated", "Row", "call_defaults", "generate", "image_seed"]
+__all__ = ["Generated", "Row", "call_defaults", "check", "generate", "image_seed"]
 
-SCHEMA_VERSION = 1
 _OURS = {  # arguments of the pipeline's call that generate sets itself, and what to use instead
     "prompt": "prompts",
     "num_images_per_prompt": "images_per_prompt",
@@ -55,13 +54,7 @@ class Generated:
         """The images in the order of ``rows``; read from the folder where there is one."""
         if self.folder is None:
             return self.drawn
-        from PIL import Image
-
-        images = []
-        for row in self.rows:
-            with Image.open(self.folder / row.image) as image:
-                images.append(image.convert("RGB"))
-        return images
+        return [runs.read_image(self.folder / row.image) for row in self.rows]
 
     def __iter__(self) -> Iterator[Row]:
         return iter(self.rows)
@@ -98,8 +91,47 @@ def generate(
 
     Raises ValueError for no prompts, a prompt given twice, a number out of range, a map of another encoder, or a
     folder made with other settings; TypeError for an argument that the pipeline does not take; RuntimeError if a map
-    is attached to ``pipe`` already.
+    is attached to ``pipe`` already or another process is at work on the folder.
     """
+    given = {"images_per_prompt": images_per_prompt, "out": out, "seed": seed, "batch_size": batch_size, **call_kwargs}
+    with _ready(pipe, prompts, fair_map=fair_map, strength=strength, arm=arm, **given) as (rows, call, settle):
+        if out is None:
+            drawn: list[Image] = []
+            with progress_bar(rows[0].arm, len(rows), "images", shown=progress) as advance:
+                for start in range(0, len(rows), batch_size):
+                    batch = rows[start : start + batch_size]
+                    drawn += _draw(pipe, batch, call)
+                    advance(len(batch))
+            return Generated(rows, None, drawn)
+        folder = Path(out)
+        with runs.locked(folder):
+            settle()
+            _complete(pipe, rows, call, folder, batch_size, progress)
+        return Generated(rows, folder, [])
+
+
+def check(pipe: Any, prompts: Sequence[str | Prompt], *, progress: bool = True, **options: Any) -> None:
+    """Raise what :func:`generate` would raise for these arguments; nothing is drawn or written."""
+    with _ready(pipe, prompts, **options):
+        pass
+
+
+@contextmanager
+def _ready(
+    pipe: Any,
+    prompts: Sequence[str | Prompt],
+    *,
+    images_per_prompt: int = 1,
+    out: str | os.PathLike[str] | None = None,
+    fair_map: FairMap | None = None,
+    strength: float = 1.0,
+    seed: int = 0,
+    batch_size: int = 16,
+    arm: str | None = None,
+    **call_kwargs: Any,
+) -> Iterator[tuple[list[Row], dict[str, Any], Callable[[], None]]]:
+    """The map attached and everything checked: the rows to draw, the arguments of the call, and what writes the
+    settings down."""
     if is_attached(pipe):
         raise RuntimeError(
             "a map is attached to this pipeline already; detach(pipe) it, and pass fair_map here instead"
@@ -110,34 +142,32 @@ def generate(
     if batch_size < 1:
         raise ValueError(f"batch_size is {batch_size}; at least 1 is needed")
     call = _checked_call(pipe, call_defaults(pipe) | call_kwargs)
-
-    batches = [rows[start : start + batch_size] for start in range(0, len(rows), batch_size)]
     with nullcontext() if fair_map is None else attached(pipe, fair_map, strength=strength), _quiet(pipe):
-        if out is None:
-            drawn: list[Image] = []
-            with progress_bar(arm, len(rows), "images", shown=progress) as advance:
-                for batch in batches:
-                    drawn += _draw(pipe, batch, call)
-                    advance(len(batch))
-            return Generated(rows, None, drawn)
-        folder = Path(out)
-        runs.settle(folder, _settings(pipe, seed, call), arm, _describe_map(fair_map, strength))
-        listed = {row.image for row in runs.read_manifest(folder)}
-        missing = {row.image for row in rows if row.image not in listed or not (folder / row.image).is_file()}
-        done = len(rows) - len(missing)
-        with progress_bar(arm, len(rows), "images", done=done, shown=progress) as advance:
-            for batch in batches:
-                if not any(row.image in missing for row in batch):
-                    continue
-                # The whole batch is drawn again and only what is missing kept: its size can change the last bits of
-                # an image, and a resumed run should end in the very files of an undisturbed one.
-                pairs = zip(batch, _draw(pipe, batch, call), strict=True)
-                new = [(row, image) for row, image in pairs if row.image in missing]
-                for row, image in new:
-                    runs.save_image(image, folder / row.image)
-                runs.append(folder / "manifest.jsonl", [row for row, _ in new if row.image not in listed])
-                advance(len(new))
-    return Generated(rows, folder, [])
+        run = (Path(out or ""), drawing_settings(pipe, seed, call), arm, map_settings(fair_map, strength))
+        if out is not None:
+            runs.compare(*run)
+        yield rows, call, lambda: runs.settle(*run)
+
+
+def _complete(
+    pipe: Any, rows: Sequence[Row], call: Mapping[str, Any], folder: Path, batch_size: int, progress: bool
+) -> None:
+    """Draw and list what the folder lacks."""
+    listed = {row.image for row in runs.read_manifest(folder)}
+    missing = {row.image for row in rows if row.image not in listed or not runs.is_whole(folder / row.image)}
+    with progress_bar(rows[0].arm, len(rows), "images", done=len(rows) - len(missing), shown=progress) as advance:
+        for start in range(0, len(rows), batch_size):
+            batch = rows[start : start + batch_size]
+            if not any(row.image in missing for row in batch):
+                continue
+            # The whole batch is drawn again and only what is missing kept: its size can change the last bits of an
+            # image, and a resumed run should end in the very files of an undisturbed one.
+            pairs = zip(batch, _draw(pipe, batch, call), strict=True)
+            new = [(row, image) for row, image in pairs if row.image in missing]
+            for row, image in new:
+                runs.save_image(image, folder / row.image)
+            runs.append(folder / "manifest.jsonl", [row for row, _ in new if row.image not in listed])
+            advance(len(new))
 
 
 def image_seed(seed: int, prompt: str, index: int) -> int:
@@ -204,6 +234,10 @@ def _checked_call(pipe: Any, call: dict[str, Any]) -> dict[str, Any]:
             )
         if _is_text(name) and not isinstance(value, (str, type(None))):
             raise TypeError(f"{name} is {type(value).__name__}; give one string, which holds for every image")
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"{name} is {value}; give a finite number")
+        if name == "num_inference_steps" and not (isinstance(value, int) and value >= 1):
+            raise ValueError(f"{name} is {value!r}; at least 1 step is needed")
     return call
 
 
@@ -216,47 +250,6 @@ def _draw(pipe: Any, rows: Sequence[Row], call: Mapping[str, Any]) -> list[Image
     texts = {name: [value] * len(rows) for name, value in call.items() if _is_text(name) and value is not None}
     generators = [torch.Generator("cpu").manual_seed(row.seed) for row in rows]
     return pipe(prompt=[row.prompt for row in rows], generator=generators, **(dict(call) | texts)).images
-
-
-def _settings(pipe: Any, seed: int, call: Mapping[str, Any]) -> dict[str, Any]:
-    """What an image depends on besides prompt, index and map, as plain JSON."""
-    scheduler = getattr(pipe, "scheduler", None)
-    models = {name: part for name, part in pipe.components.items() if isinstance(part, torch.nn.Module)}
-    settings = {
-        "schema_version": SCHEMA_VERSION,
-        "pipeline": type(pipe).__name__,
-        "models": {name: _weights(models[name]) for name in sorted(models)},
-        "scheduler": None if scheduler is None else {"class": type(scheduler).__name__, **_public(scheduler.config)},
-        "seed": seed,
-        "call": dict(call),
-    }
-    return json.loads(json.dumps(settings, default=lambda value: getattr(value, "__qualname__", type(value).__name__)))
-
-
-def _public(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Without version and path; JSON has no infinity, which some schedulers have."""
-    public = {name: value for name, value in config.items() if not name.startswith("_")}
-    return {k: str(v) if isinstance(v, float) and not math.isfinite(v) else v for k, v in public.items()}
-
-
-def _weights(model: torch.nn.Module) -> str:
-    """A digest of the first numbers of every tensor: tells a model from a finetuned, edited or quantised one."""
-    digest = hashlib.sha256()
-    for name, tensor in model.state_dict().items():
-        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype} ".encode())
-        if tensor.device.type != "meta" and tensor.numel():  # offloaded weights have no numbers here
-            start = tensor[(0,) * (tensor.ndim - 1)].reshape(-1)[:8]
-            digest.update(start.double().cpu().numpy().tobytes())
-    return digest.hexdigest()[:16]
-
-
-def _describe_map(fair_map: FairMap | None, strength: float) -> dict[str, Any]:
-    if fair_map is None:
-        return {"map": None, "strength": None}
-    digest = hashlib.sha256()
-    for name, tensor in sorted(fair_map.state_dict().items()):
-        digest.update(name.encode() + tensor.detach().double().cpu().numpy().tobytes())
-    return {"map": digest.hexdigest()[:16], "strength": float(strength)}
 
 
 @contextmanager

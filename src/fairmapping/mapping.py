@@ -11,59 +11,20 @@ import json
 import math
 import os
 import tempfile
-import warnings
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from .mapconfig import SCHEMA_VERSION, MapConfig, model_card, read_config
+
 __all__ = ["SCHEMA_VERSION", "FairMap", "MapConfig"]
 
-SCHEMA_VERSION = 1
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
 _PROBE_TOLERANCE = 0.05
-
-
-@dataclass(frozen=True, kw_only=True)
-class MapConfig:
-    """What a map is, how it was fitted and what it did to the language bias; plain JSON.
-
-    ``encoder`` is the fingerprint of the text encoder (empty: unknown, not checked). ``attributes`` maps each attribute
-    to its groups and the adjective put before the keyword. Language bias is the standard deviation of the distances
-    from the neutral prompt to its attribute-specific versions over their mean, averaged over ``keywords`` (``bias_*``)
-    or over ``held_out`` (``held_out_bias_*``). ``loss`` is what was minimised, text + weight * fair, and ``loss_bound``
-    is the value below which no linear map can get it (None where it was not computed).
-    """
-
-    encoder: dict[str, Any] = field(default_factory=dict)
-    attributes: dict[str, dict[str, str]] = field(default_factory=dict)
-    keywords: list[str] = field(default_factory=list)
-    held_out: list[str] = field(default_factory=list)
-    templates: list[str] = field(default_factory=list)
-    solver: str = "identity"
-    distance: str | None = None
-    weight: float | None = None
-    ridge: float | None = None
-    depth: int | None = None
-    steps: int | None = None
-    lr: float | None = None
-    seed: int | None = None
-    loss: float | None = None
-    loss_text: float | None = None
-    loss_fair: float | None = None
-    loss_bound: float | None = None
-    bias_before: dict[str, float] = field(default_factory=dict)
-    bias_after: dict[str, float] = field(default_factory=dict)
-    held_out_bias_before: dict[str, float] = field(default_factory=dict)
-    held_out_bias_after: dict[str, float] = field(default_factory=dict)
-    relative_change: float | None = None
-    held_out_relative_change: float | None = None
-    seconds: float | None = None
-    versions: dict[str, str] = field(default_factory=dict)
-    schema_version: int = SCHEMA_VERSION
 
 
 class FairMap(nn.Module):
@@ -186,7 +147,11 @@ class FairMap(nn.Module):
         config = asdict(self.config) | {"weights_sha256": hashlib.sha256(weights).hexdigest()}
         text = json.dumps(config, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
         with tempfile.TemporaryDirectory(dir=folder, prefix=".saving-") as temporary:
-            contents = {WEIGHTS: weights, CARD: model_card(self).encode(), CONFIG: text.encode()}
+            contents = {
+                WEIGHTS: weights,
+                CARD: model_card(self.config, self.width, self.pooled_width).encode(),
+                CONFIG: text.encode(),
+            }
             for name, content in contents.items():
                 (Path(temporary) / name).write_bytes(content)
             for name in contents:
@@ -208,7 +173,7 @@ class FairMap(nn.Module):
         for name in (CONFIG, WEIGHTS):
             if not (folder / name).is_file():
                 raise FileNotFoundError(f"{folder} has no {name}; a saved map has {CONFIG} and {WEIGHTS}")
-        config, checksum = _read_config(folder / CONFIG)
+        config, checksum = read_config(folder / CONFIG)
         content = (folder / WEIGHTS).read_bytes()
         if checksum and hashlib.sha256(content).hexdigest() != checksum:
             raise ValueError(
@@ -227,85 +192,6 @@ class FairMap(nn.Module):
                 f"{folder / WEIGHTS} holds {found}; a map holds weight, bias and at most their pooled twins"
             )
         return cls(**tensors, config=config)
-
-
-def model_card(fair_map: FairMap) -> str:
-    """The README.md of a saved map: what it is for, its figures, the keywords it was fitted on, words of caution."""
-    config = fair_map.config
-    encoder = " + ".join(config.encoder.get("encoders", ())) or "unknown text encoder"
-    pooled = "" if fair_map.pooled_width is None else f", pooled embeddings {fair_map.pooled_width} wide"
-    groups = [
-        f"{name}: " + ", ".join(group if group == word else f"{group} ({word})" for group, word in words.items())
-        for name, words in config.attributes.items()
-    ]
-    settings = ("solver", "distance", "weight", "ridge", "depth", "steps", "lr", "seed")
-    losses = ("loss", "loss_text", "loss_fair", "loss_bound", "seconds")
-    used = [
-        f"{name}: {_shown(getattr(config, name))}" for name in settings + losses if getattr(config, name) is not None
-    ]
-    words = (("templates", config.templates), ("fitted keywords", config.keywords), ("held-out", config.held_out))
-    used += groups + [f"{len(values)} {what}: {', '.join(values)}" for what, values in words if values]
-    used += [f"{name} {number}" for name, number in config.versions.items()]
-    return _CARD.format(
-        encoder=encoder,
-        widths=f"{fair_map.width} wide{pooled}",
-        figures=_figures(config),
-        settings="\n".join(f"- {line}" for line in used),
-    )
-
-
-_CARD = """---
-library_name: fairmapping
-tags: [fair-mapping, text-to-image, fairness]
----
-
-# A fair map of prompt embeddings
-
-For {encoder}, embeddings {widths}. The diffusion model stays frozen, and the map costs one matrix product per prompt
-(Fair Mapping, Li et al., arXiv 2311.17695).
-
-```python
-import fairmapping as fm
-fair = fm.FairMap.from_pretrained("path/to/this/folder")
-with fm.attached(pipe, fair):
-    images = pipe("a portrait of a doctor").images
-```
-{figures}
-## Caution
-
-Equal distances between texts are not equal shares among images: audit the images too (`fm.audit`). The figures are
-about the groups, keywords and templates listed here and need not hold for others.
-
-## How it was fitted
-
-{settings}
-"""
-
-
-def _figures(config: MapConfig) -> str:
-    if not config.bias_before:
-        return ""
-    lines = [
-        *("", "## Language bias", ""),
-        "Standard deviation of the distances from a neutral prompt to its attribute-specific versions over their mean; "
-        "0 is even.",
-        *("", "| attribute | keywords | n | before | after |", "|---|---|--:|--:|--:|"),
-    ]
-    parts = (
-        ("fitted", config.keywords, config.bias_before, config.bias_after),
-        ("held out", config.held_out, config.held_out_bias_before, config.held_out_bias_after),
-    )
-    for what, words, before, after in parts:
-        lines += [f"| {name} | {what} | {len(words)} | {before[name]:.4f} | {after[name]:.4f} |" for name in before]
-    if config.relative_change is not None:
-        held = config.held_out_relative_change
-        beside = "" if held is None else f" ({held:.1%} on held-out keywords)"
-        lines += ["", f"Mapped embeddings are {config.relative_change:.1%} away from the originals on average{beside}."]
-    return "\n".join([*lines, ""])
-
-
-def _shown(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _checked(matrix: Tensor, vector: Tensor | None, prefix: str) -> tuple[Tensor, Tensor]:
@@ -341,30 +227,6 @@ def _move(x: Tensor, weight: Tensor, bias: Tensor, rows: Tensor | None, strength
     if rows is not None:
         delta = delta + bias.to(x) * rows
     return x + strength * delta
-
-
-def _read_config(path: Path) -> tuple[MapConfig, str | None]:
-    """The configuration and the checksum of the weights."""
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path} is no readable JSON ({error}); save or fetch the map again") from error
-    version = values.get("schema_version") if isinstance(values, dict) else None
-    if not isinstance(version, int):
-        raise ValueError(f"{path} has no schema_version, so it is no map's; give the folder of a saved map")
-    if version > SCHEMA_VERSION:
-        raise ValueError(
-            f"{path} has schema_version {version} and this fairmapping reads up to {SCHEMA_VERSION}; "
-            "upgrade it: pip install --upgrade fairmapping"
-        )
-    checksum = values.pop("weights_sha256", None)
-    known = {item.name for item in fields(MapConfig)}
-    if unknown := sorted(set(values) - known):
-        warnings.warn(
-            f"{path} has entries unknown to this fairmapping, left out: {', '.join(unknown)}; upgrade it to use them",
-            stacklevel=3,
-        )
-    return MapConfig(**{name: value for name, value in values.items() if name in known}), checksum
 
 
 def _download(hub_id: str, revision: str | None) -> Path:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
+import os
 import warnings
+from pathlib import Path
 from typing import Any
 
 __all__ = ["load"]
@@ -25,13 +28,17 @@ def load(model: str = "portraits", *, device: str | None = None, dtype: str = "f
     else:
         from diffusers import DiffusionPipeline
 
+        _check_folder(model)
+        # diffusers takes components of other packages only from modules that are imported already.
+        for part in ("autoencoder", "denoiser"):
+            importlib.import_module(f".portraits.{part}", __package__)
         try:
             with warnings.catch_warnings():
                 # Newer releases call this argument dtype, and older ones do not know that name.
                 warnings.filterwarnings("ignore", "`?torch_dtype", FutureWarning)
                 pipe = DiffusionPipeline.from_pretrained(model, torch_dtype=precision)
-        except OSError as error:  # what diffusers and the hub raise for folders and names that hold no model
-            reason = str(error).strip().splitlines()[0]
+        except (OSError, ValueError) as error:  # what diffusers and the hub raise where there is no model
+            reason = (str(error).strip() or repr(error)).splitlines()[0]
             raise ValueError(f"no model could be loaded from {model!r}: {reason}") from error
     if device is None:
         return pipe
@@ -39,3 +46,18 @@ def load(model: str = "portraits", *, device: str | None = None, dtype: str = "f
         return pipe.to(device)
     except (RuntimeError, AssertionError) as error:  # a build of torch without CUDA asserts
         raise ValueError(f"the model cannot be moved to {device!r}: {str(error).splitlines()[0]}") from error
+
+
+def _check_folder(model: str) -> None:
+    """Say plainly what is wrong with a path; whatever may be a hub id ("name/model") passes."""
+    folder = Path(model)
+    if folder.is_dir():
+        if not (folder / "model_index.json").is_file():
+            raise ValueError(
+                f"no model could be loaded from {model!r}: the folder has no model_index.json; "
+                "give the folder that pipe.save_pretrained wrote"
+            )
+    elif folder.is_file():
+        raise ValueError(f"no model could be loaded from {model!r}: it is a file; give the folder of a saved model")
+    elif model.count("/") > 1 or model.startswith((".", "~", "/")) or os.sep != "/" and os.sep in model:
+        raise ValueError(f"no model could be loaded from {model!r}: there is no such folder")

@@ -42,12 +42,17 @@ def report(
     whose pictures are shown; by default the most uneven ones. notes: further words of caution.
 
     The headline is about keywords that the map was not fitted on, where the audit holds any. Raises ValueError where
-    there is nothing neutral to report on, or where `show` names a keyword that was not audited.
+    there is nothing neutral to report on, where an audit is given twice, or where `show` names a keyword that was not audited.
     """
     audits = [audit] if isinstance(audit, Audit) else list(audit)
     if not audits:
         raise ValueError("no audit to report on")
     main = audits[0]
+    for place, one in enumerate(audits):
+        if any(one is other or (one.path == other.path and one.rows.equals(other.rows)) for other in audits[:place]):
+            raise ValueError(
+                f"the audit in {one.path} is given twice: its images would be counted twice, leave one out"
+            )
     if not main.keywords:
         raise ValueError(
             "the audit has no neutral prompts, so there is no bias to report: put an audit of neutral prompts first"
@@ -56,7 +61,7 @@ def report(
     if unknown:
         raise ValueError(f"{unknown[0]!r} was not audited, so it has no pictures to show")
 
-    unseen = [keyword for keyword in main.keywords if keyword not in main.fitted]
+    unseen = [keyword for keyword in main.keywords if not main.was_fitted(keyword)]
     reported = unseen or main.keywords
     model = sections.model_name(main)
     kept = sections.kept(audits)
@@ -84,6 +89,7 @@ def report(
         "caution": [*_caution(main, bool(unseen)), *notes],
         "settings": sections.settings(audits),
         "fitted": sorted(main.fitted),
+        "fitted_title": f"The {count(len(main.fitted), 'keyword')} that the map was fitted on",
         "all_figures": [sections.figures(main, attribute) for attribute in main.attributes],
         "version": __version__,
     }
@@ -114,7 +120,8 @@ def _contents(pairs: bool, language: bool, what: str) -> list[tuple[str, str]]:
 
 
 def _pairs_text(audit: Audit, *, chosen: bool) -> str:
-    which = f"The {noun(audit.keywords)}s drawn most unevenly before, towards either side. " if chosen else ""
+    when = " before" if audit.arms == ARMS else ""
+    which = f"The {noun(audit.keywords)}s drawn most unevenly{when}, towards either side. " if chosen else ""
     if audit.arms != ARMS:
         return which + "The first of each template, none picked."
     return (
@@ -127,17 +134,18 @@ def _pairs_text(audit: Audit, *, chosen: bool) -> str:
 def _caution(audit: Audit, unseen: bool) -> list[str]:
     table = audit.table(next(iter(audit.attributes)))
     typical = int(table["n"].median())
+    each = " in each arm" if audit.arms == ARMS else ""
     groups = "; ".join(f"{name}: {listing(groups)}" for name, groups in audit.attributes.items())
     words = [
         "Gender and race are as perceived by a judge of images. They say nothing about who anyone is, and people who "
         f"belong to none of the groups asked about ({groups}) are not counted.",
         "No model becomes free of bias by a map. This page assesses how evenly these groups are represented for these "
         "prompts at these settings; other prompts, groups, guidance scales or samplers can give other figures.",
-        f"Each {noun(audit.keywords)} rests on about {typical} judged faces in each arm: its interval is wide, and a "
+        f"Each {noun(audit.keywords)} rests on about {count(typical, 'judged face')}{each}: its interval is wide, and a "
         "single row proves little. Even a perfectly even generator does not score 0 with so few, hence the chance "
         "floor beside each figure.",
-        "Intervals of means are 95 % bootstrap intervals over keywords, intervals of shares are Wilson's. Neither "
-        "covers the judge's errors, which are corrected for apart, where its card allows.",
+        "Intervals of means are 95 % bootstrap intervals over keywords, and of fewer than 8 over their images too; "
+        "intervals of shares are Wilson's. Neither covers the judge's errors, which are corrected for apart, where its card allows.",
     ]
     if sections.model_name(audit) == "portraits":
         words.insert(

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,11 @@ import numpy as np
 import pandas as pd
 
 from . import metrics
-from .estimates import Comparison, bias_difference, group_share, mean_over_keywords, named, share_of
+from .estimates import Comparison, bias_difference, corrected_bias, mean_over_keywords, mean_share, named, share_of
 from .judges import confusion, records
 from .metrics import Interval
 from .runs import write_text
+from .tables import by_keyword
 
 __all__ = ["ARMS", "SCHEMA_VERSION", "Audit", "Comparison", "frame"]
 
@@ -38,12 +40,13 @@ class Audit:
     rows: one per image: arm, prompt, keyword, template, groups (the explicit ones), seed, image (path within the
     folder), faces, and for each attribute of the judge ``<attribute>`` (the perceived group, None without a face) and
     ``<attribute>_p`` (its probability). settings: plain JSON: model, attributes asked about, judge with its card,
-    seed, strength, map, call arguments, versions, seconds.
+    seed, strength, map, call arguments, versions, seconds. Tables are made once and kept: change no rows in place.
     """
 
     rows: pd.DataFrame
     settings: dict[str, Any]
     path: Path | None = None
+    _made: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def attributes(self) -> dict[str, tuple[str, ...]]:
@@ -65,6 +68,13 @@ class Audit:
         """Keywords that the map was fitted on (empty without one)."""
         return frozenset((self.settings.get("map") or {}).get("keywords", ()))
 
+    def was_fitted(self, keyword: str) -> bool:
+        """Whether the map was fitted on this keyword, whatever its case. A plain prompt, which is its own keyword,
+        counts as fitted where it holds a fitted keyword as whole words."""
+        if keyword in set(self.rows.loc[self.rows["prompt"] == self.rows["keyword"], "keyword"]):
+            return any(re.search(rf"(?<!\w){re.escape(word)}(?!\w)", keyword, re.IGNORECASE) for word in self.fitted)
+        return keyword.casefold() in {word.casefold() for word in self.fitted}
+
     def table(self, attribute: str, *, keywords: Iterable[str] | None = None) -> pd.DataFrame:
         """One row per arm and keyword of the neutral prompts.
 
@@ -73,42 +83,24 @@ class Audit:
         Wilson interval) and, where the judge's card allows, ``<group>_corrected``; ``pairwise_bias`` and ``floor``,
         what a perfectly even generator scores at this n by chance. Shares are NaN where no face was judged.
         """
-        groups = self._groups(attribute)
+        return self._once("table", self._table, attribute, keywords)
+
+    def _table(self, attribute: str, keywords: frozenset[str] | None) -> pd.DataFrame:
         neutral = self._neutral()
         if keywords is not None:
-            neutral = neutral[neutral["keyword"].isin(set(keywords))]
-        by = neutral.groupby(["arm", "keyword"], sort=False)
-        table = by.agg(
-            images=("image", "size"),
-            no_face=("faces", lambda faces: int((faces == 0).sum())),
-            several=("faces", lambda faces: int((faces > 1).sum())),
-            judged=(attribute, "count"),
-        )
-        counts = np.stack([by[attribute].agg(lambda labels, g=group: int((labels == g).sum())) for group in groups], -1)
-        table["n"] = counts.sum(-1)
-        table["other"] = table.pop("judged") - table["n"]
-        low, high = metrics.wilson(counts, table[["n"]].to_numpy())
-        none = table["n"].to_numpy() == 0
-        parts = {"_count": counts, "": metrics.shares(counts), "_low": low, "_high": high}
-        if (matrix := self._confusion(attribute)) is not None:
-            total = table[["n"]].to_numpy(float)
-            corrected = metrics.correct_counts(counts, matrix)
-            parts["_corrected"] = np.divide(corrected, total, out=np.full_like(corrected, np.nan), where=total > 0)
-        for index, group in enumerate(groups):
-            for suffix, values in parts.items():
-                table[f"{group}{suffix}"] = values[:, index]
-            table.loc[none, [f"{group}_low", f"{group}_high"]] = np.nan
-        table["pairwise_bias"] = metrics.pairwise_bias(counts)
-        table["floor"] = metrics.chance_floor(table["n"].to_numpy(), len(groups))
-        return table.reset_index()
+            neutral = neutral[neutral["keyword"].isin(keywords)]
+        return by_keyword(neutral, attribute, self._groups(attribute), self._confusion(attribute))
 
     def summary(self, attribute: str, *, keywords: Iterable[str] | None = None) -> pd.DataFrame:
         """Mean over keywords of every measure, per arm: arm, measure, value, low, high, keywords, images, floor.
 
         Intervals are 95 % bootstrap intervals over keywords (each keyword's score already carries its sampling
-        noise). `floor` is the mean over keywords of what an even generator scores at their n. With a card,
+        noise), and of fewer than 8 keywords over their images too, inside the range of the measure. `floor` is the mean over keywords of what an even generator scores at their n. With a card,
         ``pairwise_bias_corrected`` is added, without a floor.
         """
+        return self._once("summary", self._summary, attribute, keywords)
+
+    def _summary(self, attribute: str, keywords: frozenset[str] | None) -> pd.DataFrame:
         groups = self._groups(attribute)
         table = self.table(attribute, keywords=keywords)
         lines = []
@@ -120,13 +112,13 @@ class Audit:
                 mean = mean_over_keywords(counts, measure)
                 floor = float(np.mean(metrics.chance_floor(sizes, len(groups), name)))
                 lines.append({"arm": arm, "measure": name, **named(mean, "value"), **size, "floor": floor})
-            corrected = [f"{group}_corrected" for group in groups]
-            if set(corrected) <= set(part):
-                mean = metrics.bootstrap_mean(metrics.pairwise_bias(part[corrected].to_numpy()))
+            if (matrix := self._confusion(attribute)) is not None:
+                mean = mean_over_keywords(counts, partial(corrected_bias, matrix), within=metrics.pairwise_bias)
                 lines.append(
                     {"arm": arm, "measure": "pairwise_bias_corrected", **named(mean, "value"), **size, "floor": np.nan}
                 )
-        return pd.DataFrame(lines)
+        columns = ["arm", "measure", "value", "low", "high", "keywords", "images", "floor"]
+        return pd.DataFrame(lines, columns=columns)
 
     def overall(self, attribute: str, *, keywords: Iterable[str] | None = None) -> pd.DataFrame:
         """Share of each group over all neutral images, per arm: arm, group, count, n, share, low, high (bootstrap
@@ -138,9 +130,8 @@ class Audit:
             counts = part[[f"{group}_count" for group in groups]].to_numpy()
             for index, group in enumerate(groups):
                 size = {"count": int(part[f"{group}_count"].sum()), "n": int(part["n"].sum())}
-                mean = mean_over_keywords(counts, partial(group_share, index))
-                lines.append({"arm": arm, "group": group, **size, **named(mean, "share")})
-        return pd.DataFrame(lines)
+                lines.append({"arm": arm, "group": group, **size, **named(mean_share(counts, index), "share")})
+        return pd.DataFrame(lines, columns=["arm", "group", "count", "n", "share", "low", "high"])
 
     def compare(self, attribute: str, *, keywords: Iterable[str] | None = None) -> Comparison:
         """Pairwise bias, mapped minus raw, paired by keyword on the same seeds. Raises ValueError unless the audit
@@ -158,12 +149,14 @@ class Audit:
         raw, mapped = (by_arm[arm].loc[common, [f"{group}_count" for group in groups]].to_numpy() for arm in ARMS)
         neutral = self._neutral()
         pairs = self._pairs(neutral[neutral["keyword"].isin(common)], attribute)
-        joint = [[((pairs["raw"] == a) & (pairs["mapped"] == b)).sum() for b in groups] for a in groups]
+        of = pairs.index.get_level_values("keyword")
+        cells = [(pairs["raw"] == a) & (pairs["mapped"] == b) for a in groups for b in groups]
+        joint = np.array([[int(cell[of == keyword].sum()) for cell in cells] for keyword in common])
         return Comparison(
             attribute=attribute,
             raw=mean_over_keywords(raw, metrics.pairwise_bias),
             mapped=mean_over_keywords(mapped, metrics.pairwise_bias),
-            difference=bias_difference(raw, mapped, np.array(joint)),
+            difference=bias_difference(raw, mapped, joint),
             changed=share_of(int((pairs["raw"] != pairs["mapped"]).sum()), len(pairs)),
         )
 
@@ -245,12 +238,13 @@ class Audit:
         judge = self.settings["judge"]
         plain = self.rows.astype(object).where(self.rows.notna(), None).to_dict("records")
         records.write(records.file_of(folder, judge), judge, plain)
-        write_text(folder / "audit.json", json.dumps(self.settings, indent=2) + "\n")
+        write_text(folder / "audit.json", json.dumps(self.settings | {"rows": len(self.rows)}, indent=2) + "\n")
         return folder
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> Audit:
-        """Read a finished audit. Raises FileNotFoundError where `folder` holds none."""
+        """Read a finished audit. Raises FileNotFoundError where `folder` holds none, ValueError where its judging did not
+        finish or another version wrote it."""
         folder = Path(folder)
         if not (folder / "audit.json").exists():
             raise FileNotFoundError(
@@ -262,7 +256,28 @@ class Audit:
                 f"{folder} was written with audit schema {settings.get('schema_version')}, "
                 f"this version reads {SCHEMA_VERSION}"
             )
-        return cls(frame(records.read(records.file_of(folder, settings["judge"]))[1]), settings, folder)
+        rows = records.read(records.file_of(folder, settings["judge"]))[1]
+        expected = settings.pop("rows", len(rows))
+        if len(rows) < expected:
+            raise ValueError(
+                f"{folder} holds {len(rows)} judgements of {expected} images: judging did not finish; "
+                "the same call of audit() resumes it"
+            )
+        return cls(frame(rows), settings, folder)
+
+    def _once(
+        self,
+        name: str,
+        make: Callable[[str, frozenset[str] | None], pd.DataFrame],
+        attribute: str,
+        keywords: Iterable[str] | None,
+    ) -> pd.DataFrame:
+        """A copy of what `make` gave for these groups and keywords, made the first time."""
+        chosen = None if keywords is None else frozenset(keywords)
+        key = (name, attribute, self._groups(attribute), chosen)
+        if key not in self._made:
+            self._made[key] = make(attribute, chosen)
+        return self._made[key].copy()
 
     def _groups(self, attribute: str) -> tuple[str, ...]:
         if attribute not in self.attributes:
@@ -279,7 +294,7 @@ class Audit:
     @staticmethod
     def _pairs(rows: pd.DataFrame, attribute: str) -> pd.DataFrame:
         """Labels of both arms side by side, where both arms have a judged face."""
-        return rows.pivot(index=["prompt", "seed"], columns="arm", values=attribute).dropna()
+        return rows.pivot(index=["keyword", "prompt", "seed"], columns="arm", values=attribute).dropna()
 
 
 def frame(judged: Iterable[Mapping[str, Any]]) -> pd.DataFrame:

@@ -10,8 +10,10 @@ import hashlib
 import json
 import os
 import re
+import socket
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +21,24 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["Row", "append", "read_manifest", "save_image", "settle", "slug", "write_text"]
+__all__ = [
+    "Row",
+    "append",
+    "compare",
+    "is_whole",
+    "locked",
+    "read_image",
+    "read_manifest",
+    "save_image",
+    "settle",
+    "slug",
+    "write_text",
+]
+
+_LOCK = ".lock"
+_PNG_START = b"\x89PNG\r\n\x1a\n"
+_PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
+_held: set[Path] = set()  # by this process
 
 
 @dataclass(frozen=True)
@@ -42,23 +61,85 @@ def slug(text: str) -> str:
     return f"{words}-{hashlib.sha256(text.encode()).hexdigest()[:8]}".lstrip("-")
 
 
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """This process alone works on the folder, which is made where it is missing. Within one process it nests.
+
+    A lock left by a process that is gone is taken over. Raises RuntimeError where another one is at work.
+    """
+    path = folder.resolve() / _LOCK
+    if path in _held:
+        yield
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    me = {"pid": os.getpid(), "host": socket.gethostname()}
+    while True:
+        try:
+            with path.open("x", encoding="utf-8") as file:
+                json.dump(me, file)
+            break
+        except FileExistsError:
+            try:
+                owner = json.loads(path.read_text(encoding="utf-8"))
+                gone = owner["host"] == me["host"] and (owner["pid"] == me["pid"] or not _alive(owner["pid"]))
+            except FileNotFoundError:
+                continue
+            except (ValueError, KeyError, TypeError):
+                owner, gone = {}, False
+            if not gone:
+                who = f"process {owner['pid']} on {owner['host']}" if owner else "another process"
+                raise RuntimeError(
+                    f"{who} is at work on {folder}; wait for it or give another folder. "
+                    f"If it is no longer running, delete {path} and call again"
+                ) from None
+            path.unlink(missing_ok=True)
+    _held.add(path)
+    try:
+        yield
+    finally:
+        _held.discard(path)
+        path.unlink(missing_ok=True)
+
+
+def _alive(pid: int) -> bool:
+    if os.name == "nt":
+        return True  # there, signal 0 is Ctrl-C; the message of locked() says what to delete
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another user's
+        return True
+    return True
+
+
 def settle(folder: Path, settings: dict[str, Any], arm: str, mapping: dict[str, Any]) -> None:
     """Write settings.json, or compare with the one that is there. Raises ValueError naming every difference."""
+    arms = compare(folder, settings, arm, mapping)
+    if arm not in arms:
+        text = json.dumps(settings | {"arms": arms | {arm: mapping}}, indent=2) + "\n"
+        write_text(folder / "settings.json", text)
+
+
+def compare(folder: Path, settings: dict[str, Any], arm: str, mapping: dict[str, Any]) -> dict[str, Any]:
+    """The arms of the run that is there, if any. Raises ValueError naming every difference to its settings."""
     path = folder / "settings.json"
     arms: dict[str, Any] = {}
     if path.exists():
-        found = json.loads(path.read_text(encoding="utf-8"))
-        arms = found.pop("arms", {})
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+            arms = found.pop("arms", {})
+        except (ValueError, AttributeError) as error:
+            raise ValueError(
+                f"{path} holds no settings of a run ({error}); restore it, or give another folder"
+            ) from error
         differences = _differences(found, settings) + _differences({arm: arms.get(arm, mapping)}, {arm: mapping})
         if differences:
             raise ValueError(
                 f"{folder} was made with other settings ({'; '.join(differences)}); "
                 "give the same settings to go on with it, or another folder"
             )
-        if arm in arms:
-            return
-    folder.mkdir(parents=True, exist_ok=True)
-    write_text(path, json.dumps(settings | {"arms": arms | {arm: mapping}}, indent=2) + "\n")
+    return arms
 
 
 def _differences(there: Any, now: Any, name: str = "") -> list[str]:
@@ -93,7 +174,7 @@ def read_manifest(folder: Path) -> list[Row]:
 
 
 def append(path: Path, rows: Sequence[Row]) -> None:
-    with path.open("ab") as file:  # one write, on disk before the next batch
+    with _naming(path), path.open("ab") as file:  # one write, on disk before the next batch
         file.write("".join(json.dumps(asdict(row)) + "\n" for row in rows).encode())
 
 
@@ -102,8 +183,46 @@ def save_image(image: Image, path: Path) -> None:
     takes its place."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".part")
-    image.save(partial, format="PNG")
-    os.replace(partial, path)
+    with _naming(path):
+        image.save(partial, format="PNG")
+        os.replace(partial, path)
+
+
+def is_whole(path: Path) -> bool:
+    """Whether there is a PNG from first to last bytes; what lies between is not read, so thousands are quick."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(len(_PNG_START))
+            file.seek(-len(_PNG_END), os.SEEK_END)
+            return start == _PNG_START and file.read() == _PNG_END
+    except OSError:  # missing, or shorter than its end
+        return False
+
+
+def read_image(path: Path) -> Image:
+    """The image as RGB. Raises FileNotFoundError where it is gone, ValueError where it cannot be read."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            return image.convert("RGB")
+    except FileNotFoundError:
+        raise
+    except (OSError, SyntaxError, ValueError) as error:  # PIL has SyntaxError for a broken PNG
+        raise ValueError(
+            f"{path} is no readable image ({error}); delete it, and the same call draws it again"
+        ) from error
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """What goes wrong in the middle of writing (a full disk) does not name the file by itself."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None or error.filename is not None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def write_text(path: Path, text: str) -> None:
@@ -111,7 +230,8 @@ def write_text(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.part")
     try:
-        partial.write_text(text, encoding="utf-8")
-        os.replace(partial, path)
+        with _naming(path):
+            partial.write_text(text, encoding="utf-8")
+            os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)

@@ -6,6 +6,7 @@ import csv
 import io
 import itertools
 import json
+import re
 import sys
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -25,7 +26,8 @@ _KEYWORD_COLUMNS = ("keyword", "occupation", "emotion", "concept")
 def keywords_of_file(path: Path) -> list[Any]:
     suffix = path.suffix.lower()
     if suffix == ".txt":
-        lines = (line.split("#")[0].strip() for line in _read_text(path).splitlines())
+        # A comment begins a line or follows a space: "C# developer" is a keyword.
+        lines = (re.split(r"(?:^|\s)#", line, maxsplit=1)[0].strip() for line in _read_text(path).splitlines())
         return [line for line in lines if line]
     if suffix == ".csv":
         rows = _read_csv(path)

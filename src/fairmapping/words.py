@@ -10,7 +10,7 @@ from markupsafe import Markup
 from . import lists
 from .metrics import Interval
 
-__all__ = ["bracket", "cell", "count", "listing", "noun", "number", "percent", "percent_cell"]
+__all__ = ["bracket", "cell", "count", "listing", "noun", "number", "percent", "percent_cell", "sentence"]
 
 _GAP = "\N{NARROW NO-BREAK SPACE}"
 
@@ -52,6 +52,11 @@ def percent_cell(share: float, low: float, high: float) -> Markup:
 def count(n: int, thing: str) -> str:
     """1 image, 1,920 images."""
     return f"{n:,} {thing}{'' if n == 1 else 's'}"
+
+
+def sentence(text: str) -> str:
+    """A card's words may begin small and end without a stop."""
+    return text[:1].upper() + text[1:].rstrip(".") + "."
 
 
 def listing(parts: Sequence[str]) -> str:

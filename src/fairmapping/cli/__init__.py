@@ -7,12 +7,13 @@ import os
 import warnings
 from typing import Annotated, Any
 
+import click
 import typer
 from rich.markup import escape
 from typer.core import TyperGroup
 
 from . import images, language
-from .printing import err_console
+from .printing import err_console, sentence
 
 __all__ = ["app"]
 
@@ -23,10 +24,16 @@ class _PlainErrors(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
-        except (ValueError, TypeError, FileNotFoundError, ModuleNotFoundError) as error:
-            if ctx.params.get("traceback"):
+        except KeyboardInterrupt as error:
+            goes_on = ctx.invoked_subcommand in ("generate", "audit", "demo")
+            err_console.print("Interrupted; the same command goes on where it stopped" if goes_on else "Interrupted")
+            raise typer.Exit(130) from error
+        except BrokenPipeError:  # `| head` has read enough
+            raise
+        except (ValueError, TypeError, OSError, RuntimeError, ModuleNotFoundError) as error:
+            if isinstance(error, (click.exceptions.Exit, click.exceptions.Abort)) or ctx.params.get("traceback"):
                 raise
-            err_console.print(f"[bold red]Error:[/] {escape(str(error))}", soft_wrap=True)
+            err_console.print(f"[bold red]Error:[/] {escape(sentence(error))}", soft_wrap=True)
             raise typer.Exit(2) from error
 
 

@@ -25,7 +25,7 @@ from .options import (
     Templates,
 )
 from .printing import err_console, out_console, print_audit
-from .typed import call_of, keywords_of, map_of, prompts_of, split
+from .typed import call_of, file_of, folder_of, hush, keywords_of, map_of, pipe_of, prompts_of, split
 
 
 def generate(
@@ -56,21 +56,21 @@ def generate(
     - `fairmapping generate "a portrait of a doctor" --images 16`
     - `fairmapping generate --keywords doctor,nurse --map my-map --out runs/fair`
     """
-    from .. import pipelines
     from ..generate import generate as draw
 
-    rows = prompts_of(prompts, keywords, template)
-    pipe = pipelines.load(model, device=device, dtype=dtype.value)
+    # All that may be mistyped comes before the model, which can take minutes to load.
+    folder_of(out)
+    rows, call, fair_map = prompts_of(prompts, keywords, template), call_of(steps, guidance), map_of(map_)
     done = draw(
-        pipe,
+        pipe_of(model, device, dtype.value),
         rows,
         images_per_prompt=images,
         out=out,
-        fair_map=map_of(map_),
+        fair_map=fair_map,
         strength=strength,
         seed=seed,
         batch_size=batch_size,
-        **call_of(steps, guidance),
+        **call,
     )
     out_console.print(f"{len(done)} images in [bold]{escape(str(out))}[/]")
 
@@ -107,27 +107,30 @@ def audit(
     - `fairmapping audit --keywords doctor,nurse,carpenter --images 15`
     - `fairmapping audit --keywords held-out.txt --map my-map --explicit --out runs/x`
     """
-    from .. import pipelines, prompts
+    from .. import prompts
     from ..audit import audit as assess
+    from ..judges import load_judge
 
+    folder_of(out)
+    call, reader = call_of(steps, guidance), load_judge(judge)
     templates = template or list(prompts.DEFAULT_TEMPLATES)
     asked = prompts.resolve_attributes(split(attributes))
     rows = prompts.neutral(keywords_of(keywords), templates)
     if explicit:
         rows += prompts.specific(keywords_of(keywords), asked, templates[:1])
-    pipe = pipelines.load(model, device=device, dtype=dtype.value)
+    fair_map = map_of(map_)
     result = assess(
-        pipe,
+        pipe_of(model, device, dtype.value),
         rows,
         images_per_prompt=images,
-        judge=judge,
-        fair_map=map_of(map_),
+        judge=reader,
+        fair_map=fair_map,
         out=out,
         attributes=asked,
         seed=seed,
         strength=strength,
         batch_size=batch_size,
-        **call_of(steps, guidance),
+        **call,
     )
     print_audit(result)
     out_console.print(f"Saved in [bold]{escape(str(out))}[/]. See it: fairmapping report {escape(str(out))}")
@@ -152,7 +155,10 @@ def report(
     from ..audit import rescore
     from ..report import report as write
 
-    page = write([rescore(run, judge) for run in runs], out or runs[0] / "report.html", title=title)
+    page = out or runs[0] / "report.html"
+    if out is not None:
+        file_of(out, "--out")
+    page = write([rescore(run, judge) for run in runs], page, title=title)
     out_console.print(f"Written: [bold]{escape(str(page))}[/]")
 
 
@@ -169,4 +175,6 @@ def demo(
     """
     from ..demo import demo as run
 
+    folder_of(out)
+    hush()
     run(out, quick=quick, say=lambda text: err_console.print(f"[bold]{escape(text)}[/]"))

@@ -22,7 +22,7 @@ from .options import (
     Templates,
 )
 from .printing import out_console, print_bias, print_fit, print_lists
-from .typed import holdout_of, keywords_of, map_of, shares_of, split
+from .typed import file_of, folder_of, holdout_of, keywords_of, map_of, pipe_of, shares_of, split
 
 
 def lists_command(
@@ -79,19 +79,23 @@ def measure(
     - `fairmapping measure --keywords doctor,nurse --attributes gender,race --csv bias.csv`
     - `fairmapping measure --keywords mine.csv --shares mine.csv --model runwayml/stable-diffusion-v1-5`
     """
-    from .. import pipelines, prompts
+    from .. import prompts
     from ..bias import measure as find
 
     asked = prompts.resolve_attributes(split(attributes))
     words = keywords_of(keywords)
     known = shares_of(shares if shares or keywords != "occupations" else "sd15")
+    templates, fair_map = template or prompts.DEFAULT_TEMPLATES, map_of(map_)
+    prompts.neutral(words, templates)  # refuses a bad template before the model is loaded
+    if csv is not None:
+        file_of(csv, "--csv")
     bias = find(
-        pipelines.load(model, device=device, dtype=dtype.value),
+        pipe_of(model, device, dtype.value),
         words,
         asked,
-        templates=template or prompts.DEFAULT_TEMPLATES,
+        templates=templates,
         distance=distance.value,
-        fair_map=map_of(map_),
+        fair_map=fair_map,
         progress=True,
     )
     print_bias(bias, asked, known, group, top)
@@ -116,7 +120,14 @@ def fit(
         Solver, typer.Option(help="exact: the optimum. gradient: the paper's deep network.")
     ] = Solver.exact,
     distance: DistanceOption = Distance.pooled,
-    weight: Annotated[float, typer.Option(help="Of fairness against staying near the original.")] = 30.0,
+    weight: Annotated[
+        float | None,
+        typer.Option(help="Of fairness against staying near the original; by default that of fairmapping.fit."),
+    ] = None,
+    ridge: Annotated[
+        float | None,
+        typer.Option(help="Keeps what hardly varies among the prompts; by default that of fairmapping.fit."),
+    ] = None,
     depth: Annotated[int, typer.Option(min=1, help="Linear layers, for --solver gradient.")] = 8,
     steps: Annotated[int, typer.Option(min=1, help="At most so many, for --solver gradient.")] = 2000,
     seed: Annotated[int, typer.Option(help="Draws the keywords to hold out, where a fraction is given.")] = 0,
@@ -133,7 +144,7 @@ def fit(
     - `fairmapping fit --keywords doctor,nurse,judge,clerk,cook --attributes gender --solver gradient`
     - `fairmapping fit --attributes mine.toml --model ./my-model --out other-map`
     """
-    from .. import lists, pipelines, prompts
+    from .. import lists, prompts
     from ..fit import fit as find
 
     asked = prompts.resolve_attributes(split(attributes))
@@ -143,18 +154,24 @@ def fit(
         words, apart = lists.split()
     if isinstance(apart, list):
         words = [word for word in words if word not in apart]
+        if not words:
+            raise ValueError("--holdout names every keyword, which leaves none to fit on; hold out fewer of them")
+    templates = template or prompts.DEFAULT_TEMPLATES
+    prompts.neutral(words, templates)  # refuses a bad template before the model is loaded
+    folder_of(out)
+    given = {name: value for name, value in (("weight", weight), ("ridge", ridge)) if value is not None}
     fair_map = find(
-        pipelines.load(model, device=device, dtype=dtype.value),
+        pipe_of(model, device, dtype.value),
         words,
         asked,
-        templates=template or prompts.DEFAULT_TEMPLATES,
+        templates=templates,
         solver=solver.value,
         distance=distance.value,
-        weight=weight,
         depth=depth,
         steps=steps,
         seed=seed,
         holdout=apart,
+        **given,
     )
     print_fit(fair_map.config)
     fair_map.save_pretrained(out)

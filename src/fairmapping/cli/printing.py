@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+
+from ..metrics import Interval
 
 if TYPE_CHECKING:
     from ..bias import LanguageBias
@@ -17,6 +20,35 @@ if TYPE_CHECKING:
 
 out_console = Console()
 err_console = Console(stderr=True)
+
+
+_MENDS = {
+    errno.ENOSPC: "make room, and call again",
+    errno.EDQUOT: "make room, and call again",
+    errno.EACCES: "give a place that you may read and write, or change its permissions",
+    errno.EPERM: "give a place that you may read and write, or change its permissions",
+    errno.EROFS: "give a place that can be written to",
+    errno.EEXIST: "give another name, or move away what is there",
+    errno.ENOTDIR: "part of this path is a file; give another path, or move the file away",
+    errno.EISDIR: "this is a folder; give a file",
+    errno.ENOENT: "check the path",
+    errno.ENAMETOOLONG: "give a shorter name",
+}
+
+
+def sentence(error: BaseException) -> str:
+    """An error as one line: what is wrong, with which path, and what to do."""
+    if isinstance(error, OSError) and error.errno is not None and error.strerror:
+        where = f"{error.filename}: " if error.filename is not None else ""
+        mend = _MENDS.get(error.errno, "call again with --traceback to see where this comes from")
+        return f"{where}{error.strerror}; {mend}"
+    text = " ".join(str(error).split()) or type(error).__name__
+    if type(error).__name__ == "OutOfMemoryError":
+        return f"{text.split('. ')[0]}; give a smaller --batch-size or --dtype float16"
+    # What torch says can be pages long.
+    if isinstance(error, RuntimeError) and len(text) > 400:
+        text = f"{text[:400]}... (all of it with --traceback)"
+    return text
 
 
 def print_lists(
@@ -38,15 +70,18 @@ def print_bias(
     for attribute in attributes:
         groups = attribute.group_names
         title = f"Language bias, {attribute.name}: mean {bias.summary()[attribute.name]}"
-        table = Table("", "keyword", "bias", "nearest", *groups, *(["known"] if known else []), title=escape(title))
+        table = Table(
+            "", "keyword", "bias", "nearest", *map(escape, groups), *(["known"] if known else []), title=escape(title)
+        )
         for place, (_, line) in enumerate(bias.table(attribute.name).head(top).iterrows(), 1):
             cells = [f"{line[name]:.3f}" for name in groups]
             cells += [f"{known[line['keyword']]:.0%}" if line["keyword"] in known else ""] if known else []
-            table.add_row(str(place), escape(line["keyword"]), f"{line['bias']:.3f}", line["nearest"], *cells)
+            table.add_row(str(place), escape(line["keyword"]), f"{line['bias']:.3f}", escape(line["nearest"]), *cells)
         out_console.print(table)
         of = group or groups[0]
         if known and of in groups:
-            out_console.print(f"Nearness to {of} and the known shares: {bias.correlation(known, of, attribute.name)}")
+            found = bias.correlation(known, of, attribute.name)
+            out_console.print(escape(f"Nearness to {of} and the known shares: {found}"))
 
 
 def print_fit(config: MapConfig) -> None:
@@ -57,7 +92,7 @@ def print_fit(config: MapConfig) -> None:
     ):
         for name in before:
             change = f"{after[name] / before[name] - 1:+.1%}" if before[name] else ""
-            table.add_row(f"{n} {what}", name, f"{before[name]:.4f}", f"{after[name]:.4f}", change)
+            table.add_row(f"{n} {what}", escape(name), f"{before[name]:.4f}", f"{after[name]:.4f}", change)
     out_console.print(table)
     if config.relative_change is not None:
         out_console.print(f"Embeddings moved by {config.relative_change:.1%} of their length")
@@ -72,21 +107,19 @@ def print_audit(result: Audit) -> None:
         floor = f"{summary.loc[summary['measure'] == 'pairwise_bias', 'floor'].mean():.2f}"
         if both:
             compared = result.compare(attribute)
-            table.add_row(
-                attribute, *(str(part) for part in (compared.raw, compared.mapped, compared.difference)), floor
-            )
+            found = [compared.raw, compared.mapped, compared.difference]
         else:
             line = summary[summary["measure"] == "pairwise_bias"].iloc[0]
-            value = f"{line['value']:.2f} [{line['low']:.2f}, {line['high']:.2f}]"
-            table.add_row(attribute, escape(f"{value} n={line['keywords']}"), floor)
+            found = [Interval(line["value"], line["low"], line["high"], int(line["keywords"]))]
+        table.add_row(escape(attribute), *(escape(str(part)) for part in found), floor)
     out_console.print(table)
     for _, line in result.faces().iterrows():
         out_console.print(
-            f"{line['arm']}: {line['no_face']} of {line['images']} images show no face, {line['several']} several"
+            f"{escape(line['arm'])}: {line['no_face']} of {line['images']} images show no face, {line['several']} several"
         )
     obeyed = result.obeyed()
     for _, line in (obeyed[obeyed["group"] == "all"] if len(obeyed) else obeyed).iterrows():
         share = (
             f"{line['share']:.1%} of {line['n']} faces are as the prompt asks [{line['low']:.1%}, {line['high']:.1%}]"
         )
-        out_console.print(f"{line['arm']}, explicit {line['attribute']}: {escape(share)}")
+        out_console.print(escape(f"{line['arm']}, explicit {line['attribute']}: {share}"))

@@ -3,10 +3,68 @@
 from __future__ import annotations
 
 import difflib
+import math
+import os
 from pathlib import Path
 from typing import Any
 
-__all__ = ["call_of", "holdout_of", "keywords_of", "map_of", "prompts_of", "shares_of", "split"]
+__all__ = [
+    "call_of",
+    "file_of",
+    "folder_of",
+    "holdout_of",
+    "keywords_of",
+    "map_of",
+    "pipe_of",
+    "prompts_of",
+    "shares_of",
+    "split",
+]
+
+
+def folder_of(out: Path) -> Path:
+    """`out`, if it can be a folder that is written to: what a run of hours would else find out at its end."""
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"--out {out} is a file; give a folder, or move the file away")
+    there = next(place for place in (out, *out.absolute().parents) if place.exists())
+    if not there.is_dir():
+        raise ValueError(f"--out {out} lies below {there}, which is a file; give another folder")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise ValueError(f"--out {out} cannot be written to: no permission for {there}; give another folder")
+    return out
+
+
+def file_of(path: Path, option: str) -> Path:
+    """`path`, if a file can be written there."""
+    if path.is_dir():
+        raise ValueError(f"{option} {path} is a folder; give a file")
+    if not path.absolute().parent.is_dir():
+        raise ValueError(f"{option} {path}: there is no folder {path.parent}; make it first, or give another path")
+    if not os.access(path if path.exists() else path.absolute().parent, os.W_OK):
+        raise ValueError(f"{option} {path} cannot be written to: no permission; give another path")
+    return path
+
+
+def pipe_of(model: str, device: str | None, dtype: str) -> Any:
+    """The pipeline, loaded without a word."""
+    from .. import pipelines
+
+    hush()
+    return pipelines.load(model, device=device, dtype=dtype)
+
+
+def hush() -> None:
+    """No bars and remarks of the libraries that load models; the bars of downloads, which take long, stay."""
+    import diffusers.utils.logging as diffusers
+    import transformers.utils.logging as transformers
+    from huggingface_hub.utils import are_progress_bars_disabled, enable_progress_bars
+
+    downloads = not are_progress_bars_disabled()
+    for library in (transformers, diffusers):
+        library.set_verbosity_error()
+        library.disable_progress_bar()
+    if downloads:
+        enable_progress_bars()
 
 
 def shares_of(source: str | None) -> dict[str, float]:
@@ -40,6 +98,8 @@ def map_of(source: str | None) -> Any:
 
 
 def call_of(steps: int | None, guidance: float | None) -> dict[str, Any]:
+    if guidance is not None and not math.isfinite(guidance):
+        raise ValueError(f"--guidance is {guidance}; give a finite number")
     given = {"num_inference_steps": steps, "guidance_scale": guidance}
     return {name: value for name, value in given.items() if value is not None}
 
@@ -54,6 +114,8 @@ def prompts_of(texts: list[str] | None, keywords: str | None, templates: list[st
     if bool(texts) == bool(keywords):
         raise ValueError("give either prompts or --keywords")
     if texts:
+        if templates:
+            raise ValueError("--template goes with --keywords; prompts are taken as they are")
         return list(texts)
     return prompts.neutral(keywords_of(keywords or ""), templates or prompts.DEFAULT_TEMPLATES)
 

@@ -8,6 +8,7 @@ the confusion matrices that :func:`fairmapping.metrics.correct_counts` needs.
 from __future__ import annotations
 
 import importlib
+import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
@@ -79,9 +80,21 @@ def load_judge(name_or_judge: str | Judge) -> Judge:
                 "or an import path such as 'my_package.judges:MyJudge'"
             )
         try:
-            judge = getattr(importlib.import_module(module), attribute)()
-        except (ModuleNotFoundError, AttributeError) as error:
+            make = getattr(importlib.import_module(module), attribute)
+        except (ImportError, AttributeError, TypeError) as error:  # TypeError: a relative path
             raise ValueError(f"the judge {name_or_judge!r} could not be loaded: {error}") from error
+        if not callable(make):
+            raise TypeError(
+                f"{name_or_judge!r} is a {type(make).__name__}, which cannot be called; "
+                "name a class or function that makes a judge without arguments"
+            )
+        try:
+            inspect.signature(make).bind()
+        except TypeError as error:
+            raise TypeError(f"{name_or_judge!r} cannot be called without arguments: {error}") from error
+        except ValueError:  # some built-ins have no signature
+            pass
+        judge = make()
     missing = [part for part in ("name", "attributes", "card") if not hasattr(judge, part)]
     if missing or not callable(judge):
         raise TypeError(f"{type(judge).__name__} is not a judge: it lacks {', '.join(missing) or '__call__'}")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..progress import progress_bar
-from ..runs import write_text
+from ..runs import read_image, write_text
 from . import Judge
 
 __all__ = ["describe", "file_of", "judge_images", "read", "write"]
@@ -40,8 +40,6 @@ def judge_images(
     Added keys: faces, and for each attribute of the judge its group (None without a face) and ``<attribute>_p``, its
     probability. Images that this very judge answered before, and that have not changed since, are not judged again.
     """
-    from PIL import Image
-
     described = describe(judge)
     path = file_of(folder, described)
     known: dict[str, dict[str, Any]] = {}
@@ -61,11 +59,7 @@ def judge_images(
     with path.open("a", encoding="utf-8") as log, bar as advance:
         for start in range(0, len(todo), _CHUNK):
             chunk = todo[start : start + _CHUNK]
-            pictures = []
-            for index in chunk:
-                with Image.open(folder / images[index]["image"]) as picture:
-                    pictures.append(picture.convert("RGB"))
-            judgements = judge(pictures)
+            judgements = judge([read_image(folder / images[index]["image"]) for index in chunk])
             if len(judgements) != len(chunk):
                 raise ValueError(
                     f"the judge {judge.name!r} gave {len(judgements)} judgements for {len(chunk)} images; "

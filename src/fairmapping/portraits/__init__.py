@@ -59,7 +59,9 @@ def load(folder: str | Path = WEIGHTS, *, dtype: torch.dtype | None = None) -> S
     """The embedded model as a ``StableDiffusionPipeline`` on the CPU, in float32 unless ``dtype`` says otherwise.
 
     Raises FileNotFoundError if ``folder`` lacks the weights, ModuleNotFoundError if the text encoder is not installed.
-    ``pipe.save_pretrained(path)`` writes a folder that ``DiffusionPipeline.from_pretrained(path)`` loads.
+    ``pipe.save_pretrained(path)`` writes a folder that ``DiffusionPipeline.from_pretrained(path)`` loads, in a process
+    that has imported ``fairmapping.portraits.autoencoder`` and ``.denoiser``: diffusers imports no module by itself
+    because a folder names it.
     """
     import torch
     from diffusers import DPMSolverMultistepScheduler, StableDiffusionPipeline

@@ -9,9 +9,9 @@ from markupsafe import Markup
 
 from .. import charts
 from ..results import ARMS, Audit
-from ..words import bracket, cell, count, noun, number, percent, percent_cell
+from ..words import bracket, cell, count, noun, number, percent, percent_cell, sentence
 from .kept import obeyed_overall
-from .parts import card, model_name
+from .parts import card, model_name, of_whom
 
 __all__ = ["cards", "headlines"]
 
@@ -19,7 +19,9 @@ __all__ = ["cards", "headlines"]
 def headlines(
     audits: Sequence[Audit], keywords: Sequence[str], language: dict[str, Any] | None, *, unseen: bool
 ) -> list[Markup]:
-    """One sentence for each attribute of the first audit, then one on the language bias and one on explicit prompts.
+    """What stands against the figures, one sentence for each attribute of the first audit, then one on the language
+    bias and one on explicit prompts.
+
     unseen: the map was not fitted on `keywords`."""
     audit = audits[0]
     model = Markup("<code>{}</code>").format(model_name(audit))
@@ -30,19 +32,43 @@ def headlines(
     )
     over = f"over {count(len(keywords), noun(keywords))}"
     if audit.fitted:
-        over += " that were not used in fitting" if unseen else ", all of them used in fitting"
+        one = len(keywords) == 1
+        not_used = f" that {'was' if one else 'were'} not used in fitting"
+        over += not_used if unseen else f", {'' if one else 'all of them '}used in fitting"
     sentences: list[Markup] = []
     for attribute in audit.attributes:
         opening = Markup("{}, {}, the mean pairwise bias").format(where, over) if not sentences else Markup("That")
         text = Markup("{} of perceived {} ").format(opening, attribute) + _change(audit, attribute, keywords)
         sentences.append(text)
-    return sentences + _also(audits, language)
+    return _against(audit) + sentences + _also(audits, language)
+
+
+def _against(audit: Audit) -> list[Markup]:
+    """Why the figures may say little: a judge made for other pictures, or hardly any faces."""
+    found = []
+    judge = audit.settings["judge"]
+    if judge["name"] == "portraits" != model_name(audit):
+        domain = judge["card"].get("domain", "drawings of the embedded model portraits")
+        text = "The judge was made for another model, so the figures below may mean nothing. Its domain: {}"
+        found.append(Markup(text).format(sentence(domain)))
+    faces = audit.faces()
+    images, none = int(faces["images"].sum()), int(faces["no_face"].sum())
+    if 2 * none > images:
+        found.append(
+            Markup("In {} of {} the judge found no face: all figures rest on the few others.").format(
+                f"{none:,}", count(images, "image")
+            )
+        )
+    return found
 
 
 def _change(audit: Audit, attribute: str, keywords: Sequence[str]) -> Markup:
-    floor = number(_bias(audit, attribute, keywords)["floor"].iloc[-1])
+    rows = _bias(audit, attribute, keywords)
+    if set(rows["arm"]) != set(audit.arms):
+        return Markup("cannot be told, as no face was judged{}.").format(" in one of the arms" if len(rows) else "")
+    floor = number(rows["floor"].iloc[-1])
     if audit.arms != ARMS:
-        row = _bias(audit, attribute, keywords).iloc[0]
+        row = rows.iloc[0]
         value = Markup('<b class="raw">{}</b> {}').format(number(row["value"]), bracket(row["low"], row["high"]))
         return Markup("is {}; chance alone gives {}.").format(value, floor)
     compared = audit.compare(attribute, keywords=keywords)
@@ -66,9 +92,15 @@ def _also(audits: Sequence[Audit], language: dict[str, Any] | None) -> list[Mark
     sentences = [language["headline"]] if language and language["headline"] else []
     obeyed = obeyed_overall(audits)
     if obeyed:
-        each = Markup(" and ").join(
-            Markup("{} {}").format(percent_cell(share.value, share.low, share.high), when)
-            for when, share in obeyed.items()
+        each = (
+            Markup(" and ")
+            .join(
+                Markup("{} {}").format(
+                    percent_cell(share.value, share.low, share.high), when if len(obeyed) > 1 else ""
+                )
+                for when, share in obeyed.items()
+            )
+            .rstrip()
         )
         sentences.append(Markup("Prompts that name a group themselves are obeyed in {}.").format(each))
     return sentences
@@ -80,15 +112,21 @@ def cards(audits: Sequence[Audit], keywords: Sequence[str], language: dict[str, 
     made = []
     for attribute, groups in main.attributes.items():
         rows = _bias(main, attribute, keywords)
+        if set(rows["arm"]) != set(main.arms):
+            continue  # no face judged; the headline says so
         worst = 2 / len(groups)
         intervals = [(r["arm"], r["value"] / worst, r["low"] / worst, r["high"] / worst) for _, r in rows.iterrows()]
         floor = float(rows["floor"].mean())
         values = [number(value) for value in rows["value"]]
-        spoken = " and ".join(f"{value} {when}" for value, when in zip(values, ("before", "after"), strict=False))
+        when_of = ("before", "after") if main.arms == ARMS else ("",)
+        spoken = " and ".join(f"{value} {when}".rstrip() for value, when in zip(values, when_of, strict=True))
         label = f"Mean pairwise bias of perceived {attribute}: {spoken}; chance floor {number(floor)}"
         faces = " + ".join(f"{n:,}" for n in rows["images"])
-        text = Markup("{}, {} faces judged; chance floor {}.").format(
-            count(len(keywords), noun(keywords)), faces, number(floor)
+        text = Markup("{}, {} judged{}; chance floor {}.").format(
+            count(len(keywords), noun(keywords)),
+            f"{faces} {'face' if faces == '1' else 'faces'}",
+            of_whom(main, attribute),
+            number(floor),
         )
         if main.arms == ARMS:
             compared = main.compare(attribute, keywords=keywords)

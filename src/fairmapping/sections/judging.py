@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from ..judges import confusion
 from ..results import Audit
-from ..words import bracket, number, percent
+from ..words import bracket, number, percent, sentence
 from .parts import WHEN
 
 __all__ = ["judge"]
@@ -22,7 +22,7 @@ def judge(main: Audit, audits: Sequence[Audit], keywords: Sequence[str]) -> dict
     described = main.settings["judge"]
     card = described["card"]
     text = [f"All pictures were judged by “{described['name']}”."]
-    text += [_sentence(card[key]) for key in ("domain", "caution") if key in card]
+    text += [sentence(card[key]) for key in ("domain", "caution") if key in card]
     text = [" ".join(text)]
     faces = (
         pd.concat([audit.faces() for audit in audits])
@@ -59,7 +59,7 @@ def judge(main: Audit, audits: Sequence[Audit], keywords: Sequence[str]) -> dict
             }
         )
         summary = main.summary(attribute, keywords=keywords)
-        for arm in main.arms:
+        for arm in [arm for arm in main.arms if (summary["arm"] == arm).any()]:  # others have no judged face
             lines = summary[summary["arm"] == arm].set_index("measure")
             values = [
                 lines.loc[name, ["value", "low", "high"]] for name in ("pairwise_bias", "pairwise_bias_corrected")
@@ -73,8 +73,3 @@ def judge(main: Audit, audits: Sequence[Audit], keywords: Sequence[str]) -> dict
         "rows": rows,
     }
     return {"text": text, "table": table if rows else None, "matrices": matrices}
-
-
-def _sentence(text: str) -> str:
-    """A card's words may begin small and end without a stop."""
-    return text[:1].upper() + text[1:].rstrip(".") + "."

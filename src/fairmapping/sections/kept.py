@@ -83,9 +83,18 @@ def _by_arm(table: pd.DataFrame, by: list[str], name: Any) -> dict[str, Any]:
         lines = part.drop_duplicates("arm").set_index("arm")
         cells = [percent_cell(*lines.loc[arm, ["share", "low", "high"]]) if arm in lines.index else "" for arm in arms]
         sizes = " / ".join(str(int(lines.loc[arm, "n"])) for arm in arms if arm in lines.index)
-        none = [" / ".join(str(int(lines.loc[arm, "no_face"])) for arm in arms)] if "no_face" in lines else []
+        none = (
+            [" / ".join(str(int(lines.loc[arm, "no_face"])) for arm in arms if arm in lines.index)]
+            if "no_face" in lines
+            else []
+        )
         rows.append([name(part.iloc[0]), *cells, sizes, *none])
-    head = ["", *(WHEN[arm] for arm in arms), "faces judged", *(["no face"] if "no_face" in table else [])]
+    head = [
+        "",
+        *(WHEN[arm] if len(arms) > 1 else "share" for arm in arms),
+        "faces judged",
+        *(["no face"] if "no_face" in table else []),
+    ]
     return {"head": head, "rows": rows}
 
 

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
 from .. import charts, metrics
-from ..results import Audit
+from ..results import ARMS, Audit
 from ..words import bracket, noun, number, percent, percent_cell
-from .parts import WHEN
-
-if TYPE_CHECKING:
-    pass
-
+from .parts import WHEN, of_whom
 
 __all__ = ["chart", "figures"]
 
@@ -30,20 +26,22 @@ def chart(audit: Audit, attribute: str) -> dict[str, Any]:
     stacked = len(groups) > 2
     key = "pairwise_bias" if stacked else groups[0]
     order = first.sort_values(key, ascending=False, kind="stable", na_position="last").index
+    order = [*order, *(keyword for keyword in audit.keywords if keyword not in order)]  # asked in one arm only
     what = noun(audit.keywords)
     rows = []
     for keyword in order:
-        lines = {arm: part.loc[keyword] for arm, part in arms.items()}
+        lines = {arm: part.loc[keyword] for arm, part in arms.items() if keyword in part.index}
         track = _stacks(lines, groups) if stacked else _dumbbell(lines, groups)
-        values = [number(line["pairwise_bias"]) if stacked else _share_cell(line, groups[0]) for line in lines.values()]
-        faces = " / ".join(str(int(line["n"])) for line in lines.values())
+        cells = {a: number(x["pairwise_bias"]) if stacked else _share_cell(x, groups[0]) for a, x in lines.items()}
+        values = [cells.get(arm, "") for arm in arms]
+        faces = " / ".join(str(int(lines[arm]["n"])) if arm in lines else "none asked" for arm in arms)
         rows.append(
             {
                 "keyword": keyword,
                 "track": track,
                 "figures": values,
                 "faces": faces,
-                "fitted": keyword in audit.fitted,
+                "fitted": audit.was_fitted(keyword),
                 "total": False,
             }
         )
@@ -55,12 +53,14 @@ def chart(audit: Audit, attribute: str) -> dict[str, Any]:
         axis = charts.axis({0: "0", 50: "share of faces", 100: "100 %"})
         text = "Upper bar before, lower bar after. " if len(arms) == 2 else ""
         text += f"The figures are the pairwise bias: 0 where all {len(groups)} groups are drawn alike often, "
-        text += f"{2 / len(groups):g} where only one is."
+        text += f"{2 / len(groups):g} where only one is{of_whom(audit, attribute)}."
         caption = f"Shares of the perceived groups by {what}, most uneven first. Intervals are in the last section."
     else:
         axis = charts.axis({0: f"all {groups[1]}", 50: "even", 100: f"all {groups[0]}"})
-        text = f"Share of faces perceived as {groups[0]}, the rest as {groups[1]}."
-        caption = f"Share perceived {groups[0]} by {what}, sorted by the share before, with 95 % Wilson intervals."
+        left_out = of_whom(audit, attribute)
+        text = f"Share of faces perceived as {groups[0]}{left_out or f', the rest as {groups[1]}'}."
+        by = "the share before" if audit.arms == ARMS else "that share"
+        caption = f"Share perceived {groups[0]} by {what}, sorted by {by}, with 95 % Wilson intervals."
     value = "pairwise bias" if stacked else groups[0]
     return {
         "attribute": attribute,
@@ -77,7 +77,7 @@ def chart(audit: Audit, attribute: str) -> dict[str, Any]:
 def _together(audit: Audit, attribute: str, groups: Sequence[str], stacked: bool) -> dict[str, Any]:
     """The last row of a chart: the mean share over all keywords, its interval by bootstrap over keywords."""
     overall = audit.overall(attribute)
-    lines, biases = {}, []
+    lines, biases = {}, {}
     for arm, part in overall.groupby("arm", sort=False):
         by = part.set_index("group")
         line = {"n": int(part["n"].iloc[0])}
@@ -88,11 +88,12 @@ def _together(audit: Audit, attribute: str, groups: Sequence[str], stacked: bool
                 f"{group}_high": by.loc[group, "high"],
             }
         lines[str(arm)] = pd.Series(line)
-        biases.append(number(float(metrics.pairwise_bias(part["share"].to_numpy()))))
+        biases[str(arm)] = number(float(metrics.pairwise_bias(part["share"].to_numpy())))
     track = _stacks(lines, groups) if stacked else _dumbbell(lines, groups)
-    values = biases if stacked else [_share_cell(line, groups[0]) for line in lines.values()]
+    cells = biases if stacked else {arm: _share_cell(line, groups[0]) for arm, line in lines.items()}
+    values = [cells.get(arm, "n/a") for arm in audit.arms]
     return {
-        "keyword": f"all {len(audit.keywords)} together",
+        "keyword": f"all {len(audit.keywords)} together" if len(audit.keywords) > 1 else "together",
         "track": track,
         "figures": values,
         "fitted": False,
@@ -104,9 +105,9 @@ def _dumbbell(lines: Mapping[str, pd.Series], groups: Sequence[str]) -> Markup:
     shares = {arm: _triple(line, groups[0]) for arm, line in lines.items() if line["n"]}
     n = min((int(line["n"]) for line in lines.values() if line["n"]), default=0)
     half = min(0.5, 1.96 * np.sqrt(0.25 / n)) if n else 0.5
-    label = (
-        ", ".join(f"{WHEN[arm]} {percent(share[0])} {groups[0]}" for arm, share in shares.items()) or "no face judged"
-    )
+    when = {arm: f"{WHEN[arm]} " if "mapped" in lines else "" for arm in lines}
+    label = ", ".join(f"{when[arm]}{percent(share[0])} {groups[0]}" for arm, share in shares.items())
+    label = label or "no face judged"
     return charts.dumbbell(shares.get("raw"), shares.get("mapped"), (0.5 - half, 0.5 + half), label)
 
 
@@ -115,7 +116,7 @@ def _stacks(lines: Mapping[str, pd.Series], groups: Sequence[str]) -> Markup:
     for arm, line in lines.items():
         if line["n"]:
             shares = [float(line[group]) for group in groups]
-            label = f"{WHEN[arm]}: " + ", ".join(
+            label = (f"{WHEN[arm]}: " if "mapped" in lines else "") + ", ".join(
                 f"{group} {percent(share)}" for group, share in zip(groups, shares, strict=True)
             )
             bars.append(charts.stack(shares, groups, label))
@@ -127,12 +128,13 @@ def figures(audit: Audit, attribute: str) -> dict[str, Any]:
     groups = audit.attributes[attribute]
     table = audit.table(attribute)
     corrected = f"{groups[0]}_corrected" in table
+    left_out = bool(of_whom(audit, attribute))
     position = {keyword: index for index, keyword in enumerate(audit.keywords)}
     rows = []
     for _, line in table.sort_values("keyword", key=lambda names: names.map(position), kind="stable").iterrows():
         shares = [percent_cell(*_triple(line, group)) for group in groups]
         fixed = [percent(line[f"{group}_corrected"]) for group in groups] if corrected else []
-        counted = [line["images"], line["no_face"], line["several"], line["n"]]
+        counted = [line["images"], line["no_face"], line["several"], line["n"], *([line["other"]] if left_out else [])]
         when = [WHEN[line["arm"]]] if len(audit.arms) == 2 else []
         rows.append(
             [line["keyword"], *when, *counted, *shares, *fixed, number(line["pairwise_bias"]), number(line["floor"])]
@@ -144,6 +146,7 @@ def figures(audit: Audit, attribute: str) -> dict[str, Any]:
         "no face",
         "several",
         "judged",
+        *(["others"] if left_out else []),
         *groups,
     ]
     head += [f"{group}, corrected" for group in groups] if corrected else []

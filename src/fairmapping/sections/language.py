@@ -11,7 +11,7 @@ from markupsafe import Markup
 from .. import charts
 from ..metrics import Interval
 from ..results import Audit
-from ..words import listing, noun, number, percent
+from ..words import count, listing, noun, number, percent
 from .parts import WHEN, card, sd15_women
 
 if TYPE_CHECKING:
@@ -36,7 +36,9 @@ def language(audit: Audit, before: LanguageBias | None, after: LanguageBias | No
     told = [row for row in rows if row["on"] == rows[-1]["on"]]
     first, values = told[0], [_three(told[0]["before"].value), *([_three(told[0]["after"].value)] if both else [])]
     where = (
-        f"over {first['before'].n} keywords {first['on']}" if first["before"].n else f"over the keywords {first['on']}"
+        f"over {count(first['before'].n, 'keyword')} {first['on']}"
+        if first["before"].n
+        else f"over the keywords {first['on']}"
     )
     headline = None
     if both:
@@ -55,8 +57,8 @@ def language(audit: Audit, before: LanguageBias | None, after: LanguageBias | No
         "card": card(f"Language bias, {first['attribute']}", values, f"Spread of distances over their mean, {where}."),
         "scatters": _scatters(before, after) if before else [],
         "table": {
-            "caption": "Mean language bias, with 95 % intervals over keywords where they were measured anew",
-            "head": ["", "before", *(["after", "change"] if both else [])],
+            "caption": "Mean language bias, with 95 % intervals over keywords where it was measured anew",
+            "head": ["", *(["before", "after", "change"] if both else ["bias"])],
             "rows": [
                 [f"{row['attribute']}, keywords {row['on']}", _three_cell(row["before"])]
                 + ([_three_cell(row["after"]), _change(row)] if both else [])
@@ -68,8 +70,8 @@ def language(audit: Audit, before: LanguageBias | None, after: LanguageBias | No
 
 
 def _measured(audit: Audit, before: LanguageBias, after: LanguageBias | None) -> list[dict[str, Any]]:
-    fitted = [keyword for keyword in before.keywords if keyword in audit.fitted]
-    unseen = [keyword for keyword in before.keywords if keyword not in audit.fitted]
+    fitted = [keyword for keyword in before.keywords if audit.was_fitted(keyword)]
+    unseen = [keyword for keyword in before.keywords if not audit.was_fitted(keyword)]
     parts = [("used in fitting", fitted), ("not used in fitting" if audit.fitted else "measured", unseen)]
     rows = []
     for on, keywords in parts:
@@ -157,10 +159,10 @@ def _ranked(audit: Audit, before: LanguageBias, after: LanguageBias | None) -> d
                 _three(first[name][index]),
                 *([_three(second[name][index])] if after else []),
             ]
-        rows.append([keyword, "fitted" if keyword in audit.fitted else "", *cells])
+        rows.append([keyword, "fitted" if audit.was_fitted(keyword) else "", *cells])
     head = [part for name in names for part in (f"{name}: nearest", *(("before", "after") if after else ("bias",)))]
     return {
-        "summary": f"Language bias of all {len(before.keywords)} keywords, ranked",
+        "summary": f"Language bias of {count(len(before.keywords), 'keyword')}, ranked",
         "caption": f"Most uneven first by {names[0]}. Nearest: the group that the prompt lies nearest to, before.",
         "head": [noun(before.keywords), "", *head],
         "rows": rows,

@@ -12,7 +12,7 @@ from markupsafe import Markup
 from .. import lists
 from ..results import Audit
 
-__all__ = ["WHEN", "card", "model_name", "sd15_women"]
+__all__ = ["WHEN", "card", "model_name", "of_whom", "others", "sd15_women"]
 
 WHEN = {"raw": "before", "mapped": "after"}  # the arms, as a reader knows them
 
@@ -34,6 +34,19 @@ def model_name(audit: Audit) -> str:
     """The model as a reader knows it: "portraits", a hub id, or the last folder of a path."""
     name = audit.settings["model"]["name"]
     return Path(name).name if os.path.isabs(name) else name
+
+
+def of_whom(audit: Audit, attribute: str) -> str:
+    """ ", of those perceived as white or black; 3 others are left out" where the judge has groups not asked about."""
+    groups = audit.attributes[attribute]
+    if set(groups) >= set(audit.settings["judge"]["attributes"][attribute]):
+        return ""
+    left = int(audit.table(attribute)["other"].sum())
+    return f", of those perceived as {' or '.join(groups)}; {others(left)} {'is' if left == 1 else 'are'} left out"
+
+
+def others(n: int) -> str:
+    return f"{n:,} other{'' if n == 1 else 's'}"
 
 
 def sd15_women() -> dict[str, float]:

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from .. import charts
-from ..results import Audit
+from ..results import ARMS, Audit
 from ..words import count
-from .parts import WHEN
+from .parts import WHEN, others
 
 _COLUMNS = 6
 _SHOWN = 6  # keywords with pictures
@@ -57,8 +57,9 @@ def pairs(audit: Audit, keywords: Sequence[str]) -> list[dict[str, Any]]:
             seen = " · ".join(_tally(rows, attribute, groups) for attribute, groups in audit.attributes.items())
             none = int((rows["faces"] == 0).sum())
             seen += f" · {none} without a face" if none else ""
-            name = WHEN[arm].capitalize()
-            alt = f"{count(len(rows), 'image')} of “{keyword}”, {name.lower()}. Perceived: {seen}."
+            name = WHEN[arm].capitalize() if audit.arms == ARMS else ""
+            when = f", {name.lower()}" if name else ""
+            alt = f"{count(len(rows), 'image')} of “{keyword}”{when}. Perceived: {seen}."
             caption = f"{seen}, of {len(rows)} shown"
             figures.append(
                 {
@@ -78,4 +79,6 @@ def pairs(audit: Audit, keywords: Sequence[str]) -> list[dict[str, Any]]:
 
 def _tally(rows: pd.DataFrame, attribute: str, groups: Sequence[str]) -> str:
     tally = rows[attribute].value_counts()
-    return ", ".join(f"{tally[group]} {group}" for group in groups if tally.get(group)) or "none judged"
+    seen = [f"{tally[group]} {group}" for group in groups if tally.get(group)]
+    other = int(tally.sum()) - sum(int(tally.get(group, 0)) for group in groups)
+    return ", ".join([*seen, *([others(other)] if other else [])]) or "none judged"

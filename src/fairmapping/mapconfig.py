@@ -1,0 +1,164 @@
+"""What a map is and how it was fitted: its config.json, and the model card that tells a person the same."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+__all__ = ["SCHEMA_VERSION", "MapConfig", "model_card", "read_config"]
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class MapConfig:
+    """What a map is, how it was fitted and what it did to the language bias; plain JSON.
+
+    ``encoder`` is the fingerprint of the text encoder (empty: unknown, not checked). ``attributes`` maps each attribute
+    to its groups and the adjective put before the keyword. Language bias is the standard deviation of the distances
+    from the neutral prompt to its attribute-specific versions over their mean, averaged over ``keywords`` (``bias_*``)
+    or over ``held_out`` (``held_out_bias_*``). ``loss`` is what was minimised, text + weight * fair, and ``loss_bound``
+    is the value below which no linear map can get it (None where it was not computed).
+    """
+
+    encoder: dict[str, Any] = field(default_factory=dict)
+    attributes: dict[str, dict[str, str]] = field(default_factory=dict)
+    keywords: list[str] = field(default_factory=list)
+    held_out: list[str] = field(default_factory=list)
+    templates: list[str] = field(default_factory=list)
+    solver: str = "identity"
+    distance: str | None = None
+    weight: float | None = None
+    ridge: float | None = None
+    depth: int | None = None
+    steps: int | None = None
+    lr: float | None = None
+    seed: int | None = None
+    loss: float | None = None
+    loss_text: float | None = None
+    loss_fair: float | None = None
+    loss_bound: float | None = None
+    bias_before: dict[str, float] = field(default_factory=dict)
+    bias_after: dict[str, float] = field(default_factory=dict)
+    held_out_bias_before: dict[str, float] = field(default_factory=dict)
+    held_out_bias_after: dict[str, float] = field(default_factory=dict)
+    relative_change: float | None = None
+    held_out_relative_change: float | None = None
+    seconds: float | None = None
+    versions: dict[str, str] = field(default_factory=dict)
+    schema_version: int = SCHEMA_VERSION
+
+
+def read_config(path: Path) -> tuple[MapConfig, str | None]:
+    """The configuration in a config.json and the checksum of the weights it was written with.
+
+    Raises ValueError for what is no map's configuration, or one of a newer schema.
+    """
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path} is no readable JSON ({error}); save or fetch the map again") from error
+    version = values.get("schema_version") if isinstance(values, dict) else None
+    if type(version) is not int or version < 1:
+        raise ValueError(f"{path} has no schema_version, so it is no map's; give the folder of a saved map")
+    if version > SCHEMA_VERSION:
+        raise ValueError(
+            f"{path} has schema_version {version} and this fairmapping reads up to {SCHEMA_VERSION}; "
+            "upgrade it: pip install --upgrade fairmapping"
+        )
+    checksum = values.pop("weights_sha256", None)
+    known = {item.name for item in fields(MapConfig)}
+    if unknown := sorted(set(values) - known):
+        warnings.warn(
+            f"{path} has entries unknown to this fairmapping, left out: {', '.join(unknown)}; upgrade it to use them",
+            stacklevel=3,
+        )
+    config = MapConfig(**{name: value for name, value in values.items() if name in known})
+    for item in fields(MapConfig):
+        own, kind = getattr(config, item.name), type(getattr(MapConfig(), item.name))
+        if kind in (list, dict) and type(own) is not kind:
+            raise ValueError(f"{path}: {item.name} is {own!r}, no {kind.__name__}; save or fetch the map again")
+    if config.encoder and not all(isinstance(config.encoder.get(key), list) for key in ("encoders", "probe")):
+        raise ValueError(f"{path}: encoder lacks the lists encoders and probe; save or fetch the map again")
+    return config, checksum
+
+
+def model_card(config: MapConfig, width: int, pooled_width: int | None) -> str:
+    """The README.md of a saved map: what it is for, its figures, the keywords it was fitted on, words of caution."""
+    encoder = " + ".join(config.encoder.get("encoders", ())) or "unknown text encoder"
+    pooled = "" if pooled_width is None else f", pooled embeddings {pooled_width} wide"
+    groups = [
+        f"{name}: " + ", ".join(group if group == word else f"{group} ({word})" for group, word in words.items())
+        for name, words in config.attributes.items()
+    ]
+    settings = ("solver", "distance", "weight", "ridge", "depth", "steps", "lr", "seed")
+    losses = ("loss", "loss_text", "loss_fair", "loss_bound", "seconds")
+    used = [
+        f"{name}: {_shown(getattr(config, name))}" for name in settings + losses if getattr(config, name) is not None
+    ]
+    words = (("templates", config.templates), ("fitted keywords", config.keywords), ("held-out", config.held_out))
+    used += groups + [f"{len(values)} {what}: {', '.join(values)}" for what, values in words if values]
+    used += [f"{name} {number}" for name, number in config.versions.items()]
+    return _CARD.format(
+        encoder=encoder,
+        widths=f"{width} wide{pooled}",
+        figures=_figures(config),
+        settings="\n".join(f"- {line}" for line in used),
+    )
+
+
+_CARD = """---
+library_name: fairmapping
+tags: [fair-mapping, text-to-image, fairness]
+---
+
+# A fair map of prompt embeddings
+
+For {encoder}, embeddings {widths}. The diffusion model stays frozen, and the map costs one matrix product per prompt
+(Fair Mapping, Li et al., arXiv 2311.17695).
+
+```python
+import fairmapping as fm
+fair = fm.FairMap.from_pretrained("path/to/this/folder")
+with fm.attached(pipe, fair):
+    images = pipe("a portrait of a doctor").images
+```
+{figures}
+## Caution
+
+Equal distances between texts are not equal shares among images: audit the images too (`fm.audit`). The figures are
+about the groups, keywords and templates listed here and need not hold for others.
+
+## How it was fitted
+
+{settings}
+"""
+
+
+def _figures(config: MapConfig) -> str:
+    if not config.bias_before:
+        return ""
+    lines = [
+        *("", "## Language bias", ""),
+        "Standard deviation of the distances from a neutral prompt to its attribute-specific versions over their mean; "
+        "0 is even.",
+        *("", "| attribute | keywords | n | before | after |", "|---|---|--:|--:|--:|"),
+    ]
+    parts = (
+        ("fitted", config.keywords, config.bias_before, config.bias_after),
+        ("held out", config.held_out, config.held_out_bias_before, config.held_out_bias_after),
+    )
+    for what, words, before, after in parts:
+        lines += [f"| {name} | {what} | {len(words)} | {before[name]:.4f} | {after[name]:.4f} |" for name in before]
+    if config.relative_change is not None:
+        held = config.held_out_relative_change
+        beside = "" if held is None else f" ({held:.1%} on held-out keywords)"
+        lines += ["", f"Mapped embeddings are {config.relative_change:.1%} away from the originals on average{beside}."]
+    return "\n".join([*lines, ""])
+
+
+def _shown(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
