@@ -331,3 +331,28 @@ def test_bad_input_is_refused_before_anything_is_drawn(
     with pytest.raises(error, match=says):
         audit(tiny_sd, prompts, out=tmp_path / "run", **arguments)
     assert not (tmp_path / "run").exists()
+
+
+def test_what_the_mapped_arm_is_refused_for_is_told_before_the_raw_one_is_drawn(
+    tiny_sd: Any, tiny_sdxl: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import tiny
+
+    options = {"images_per_prompt": 1, "judge": Shade(), "attributes": "gender", "progress": False}
+    options |= {"num_inference_steps": 1, "fair_map": tiny.random_map(tiny_sd)}
+    audit(tiny_sd, ["a nurse"], out=tmp_path / "there", **options)
+
+    def draw(*args: Any) -> None:
+        raise AssertionError("drew an image")
+
+    monkeypatch.setattr(sys.modules["fairmapping.generate"], "_draw", draw)
+    for changed, says in (
+        ({"fair_map": tiny.random_map(tiny_sdxl)}, "wide"),
+        ({"strength": float("nan")}, "strength is nan"),
+        ({"guidance_scale": float("inf")}, "guidance_scale is inf"),
+    ):
+        with pytest.raises(ValueError, match=says):
+            audit(tiny_sd, ["a nurse"], out=tmp_path / "new", **options | changed)
+        assert not (tmp_path / "new").exists()
+    with pytest.raises(ValueError, match=r"mapped\.strength is 1\.0 there and 0\.5 now"):
+        audit(tiny_sd, ["a nurse", "a cook"], out=tmp_path / "there", **options | {"strength": 0.5})

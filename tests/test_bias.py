@@ -219,3 +219,9 @@ def test_the_papers_first_claim_on_an_encoder_nobody_here_trained(portraits_pipe
     found = bias.correlation(shares, "female")
     assert found.n == 153
     assert found.spearman == pytest.approx(0.644, abs=0.01) and found.spearman_p < 1e-18
+
+
+def test_prompts_that_the_encoder_would_cut_off_are_refused(portraits_pipe) -> None:
+    long = "very " * 30 + "senior engineer"
+    with pytest.raises(ValueError, match="longer than the text encoder reads"):
+        measure(portraits_pipe, [long], ["gender"])

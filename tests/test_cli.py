@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import errno
+import functools
+import inspect
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+from test_audit import by_hand
 from typer.testing import CliRunner, Result
 
-from fairmapping import demo, lists, pipelines, sections
-from fairmapping.cli import app
+from fairmapping import demo, lists, metrics, pipelines, sections
+from fairmapping.cli import app, printing
 from fairmapping.mapping import FairMap
 from fairmapping.results import Audit
 
+SOURCE = str(Path(demo.__file__).parents[1])
+ENVIRONMENT = os.environ | {"PYTHONPATH": SOURCE}
 WORDS = ["doctor", "nurse", "judge", "clerk", "cook", "maid"]
 
 
@@ -69,6 +78,11 @@ def test_lists_shows_and_prints() -> None:
         (["audit", "--keywords", "nurse", "--map", "missing"], "missing"),
         (["fit", "--keywords", "nurse,cook", "--holdout", "1.5"], "holdout is 1.5"),
         (["measure", "--keywords", "nurse,cook", "--shares", "gone.csv"], "gone.csv"),
+        (["fit", "--keywords", "nurse,cook", "--holdout", "cook,nurse"], "--holdout names every keyword"),
+        (["generate", "a nurse", "--guidance", "nan"], "--guidance is nan"),
+        (["generate", "a nurse", "--strength", "nan", "--map", "missing"], "missing"),
+        (["generate", "a nurse", "--template", "a {}"], "--template goes with --keywords"),
+        (["audit", "--keywords", "nurse", "--judge", "os:path"], "'os:path' is a module, which cannot be called"),
     ],
 )
 def test_errors_are_one_line(tiny: Any, arguments: list[str], says: str) -> None:
@@ -77,6 +91,130 @@ def test_errors_are_one_line(tiny: Any, arguments: list[str], says: str) -> None
     assert "Error:" in result.output
     assert says in result.output
     assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["generate", "a nurse", "--out", "taken"], "--out taken is a file"),
+        (["generate", "a nurse", "--out", "taken/below"], "which is a file"),
+        (["generate", "a nurse", "--map", "missing"], "missing"),
+        (["audit", "--keywords", "nurse", "--out", "taken"], "--out taken is a file"),
+        (["audit", "--keywords", "nurse", "--map", "missing"], "missing"),
+        (["audit", "--keywords", "nurse", "--template", "a nurse"], "a nurse"),
+        (["audit", "--keywords", "nurse", "--judge", "nobody"], "no judge is called 'nobody'"),
+        (["measure", "--keywords", "nurse,cook", "--csv", "nowhere/x.csv"], "there is no folder nowhere"),
+        (["measure", "--keywords", "nurse,cook", "--template", "a nurse"], "a nurse"),
+        (["fit", "--keywords", "nurse,cook", "--out", "taken"], "--out taken is a file"),
+        (["fit", "--keywords", "nurse,cook", "--template", "a nurse"], "a nurse"),
+        (["demo", "--out", "taken"], "--out taken is a file"),
+        (["report", "taken", "--out", "."], "--out . is a folder"),
+    ],
+)
+def test_what_is_mistyped_is_told_before_the_model_is_loaded(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, arguments: list[str], says: str
+) -> None:
+    def load(*args: Any, **options: Any) -> None:
+        raise AssertionError("loaded the model")
+
+    monkeypatch.setattr(pipelines, "load", load)
+    monkeypatch.chdir(tmp_path)
+    Path("taken").write_text("mine")
+    result = run(*arguments)
+    assert result.exit_code == 2, result.output
+    assert says in " ".join(result.output.split())
+    assert Path("taken").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (
+            OSError(errno.ENOSPC, "No space left on device", "run/a.png"),
+            "run/a.png: No space left on device; make room",
+        ),
+        (PermissionError(errno.EACCES, "Permission denied", "run"), "run: Permission denied; give a place"),
+        (NotADirectoryError(errno.ENOTDIR, "Not a directory", "a/b"), "a/b: Not a directory; part of this path is a"),
+        (RuntimeError("process 7 is\nat work on run"), "process 7 is at work on run"),
+    ],
+)
+def test_errors_of_the_system_are_one_line(
+    tiny: Any, monkeypatch: pytest.MonkeyPatch, error: Exception, says: str
+) -> None:
+    def fail(*args: Any, **options: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(type(tiny), "__call__", functools.wraps(type(tiny).__call__)(fail))
+    result = run("generate", "a nurse", "--out", "run")
+    assert result.exit_code == 2, result.output
+    (line,) = [line for line in result.output.splitlines() if "Error:" in line]
+    assert says in line
+
+
+def test_ctrl_c_says_how_to_go_on(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(*args: Any, **options: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(type(tiny), "__call__", functools.wraps(type(tiny).__call__)(stop))
+    result = run("generate", "a nurse", "--out", "run")
+    assert result.exit_code == 130
+    assert "Interrupted; the same command goes on where it stopped" in result.output
+    monkeypatch.undo()
+    assert not list(Path("run").glob(".lock"))
+
+
+def test_a_broken_image_is_named_with_what_to_do(tiny: Any) -> None:
+    asked = ["audit", "--keywords", "nurse", "--attributes", "gender", "--template", "a {words}", "--images", 1]
+    asked += ["--steps", 1, "--judge", "test_audit:Shade", "--out", "run"]
+    ok(*asked)
+    (image,) = Path("run").rglob("*.png")
+    content = image.read_bytes()
+    image.write_bytes(content[:40] + b"nonsense" + content[40:])
+    result = run(*asked)
+    assert result.exit_code == 2
+    output = " ".join(result.output.split())
+    assert f"{image.name} is no readable image" in output
+    assert "delete it, and the same call draws it again" in output
+    image.unlink()
+    ok(*asked)
+    assert image.read_bytes() == content
+
+
+def test_fit_leaves_the_objective_to_the_library(tiny: Any) -> None:
+    """What is not typed is what fairmapping.fit has by default; what is typed goes through."""
+    asked = ["fit", "--keywords", ",".join(WORDS), "--attributes", "gender", "--out", "map"]
+    defaults = inspect.signature(sys.modules["fairmapping.fit"].fit).parameters if ok(*asked) else {}
+    config = FairMap.from_pretrained("map").config
+    assert (config.weight, config.ridge) == (defaults["weight"].default, defaults["ridge"].default)
+    ok(*asked, "--weight", 2, "--ridge", 0.5)
+    config = FairMap.from_pretrained("map").config
+    assert (config.weight, config.ridge) == (2, 0.5)
+
+
+def test_a_saved_model_is_drawn_with_in_a_fresh_process_without_noise(portraits_pipe: Any, tmp_path: Path) -> None:
+    portraits_pipe.save_pretrained(tmp_path / "model")
+    code = "from fairmapping.cli import app; app()"
+    command = [sys.executable, "-c", code, "generate", "a nurse", "--images", "1", "--steps", "1"]
+    done = subprocess.run(
+        [*command, "--model", "model", "--out", "g"], cwd=tmp_path, capture_output=True, text=True, env=ENVIRONMENT
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(list((tmp_path / "g").rglob("*.png"))) == 1
+    for noise in ("Loading", "[transformers]", "torchvision", "Warning"):
+        assert noise not in done.stdout + done.stderr
+
+
+def test_print_audit_has_one_format_and_no_markup(capsys: pytest.CaptureFixture[str]) -> None:
+    raw = {"raw": {"[red]nurse": "ffff", "cook": "mmmf"}}
+    for answers in (raw, raw | {"mapped": {"[red]nurse": "ffmm", "cook": "fmmm"}}):
+        found = by_hand(answers)
+        printing.print_audit(found)
+        shown = " ".join(capsys.readouterr().out.split())
+        line = found.summary("gender").set_index(["arm", "measure"]).loc[("raw", "pairwise_bias")]
+        interval = metrics.Interval(line["value"], line["low"], line["high"], int(line["keywords"]))
+        assert str(interval).split(" ")[0] in shown
+        assert str(interval).split(" ")[-1] in shown
+        assert "0." not in shown  # the floor is written as the intervals are
 
 
 def test_a_traceback_can_be_asked_for() -> None:
@@ -126,6 +264,13 @@ def test_one_keyword_needs_no_comma(tiny: Any) -> None:
 
 
 def test_a_model_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no model could be loaded.*no model_index.json"):
+        pipelines.load(str(tmp_path))
+    with pytest.raises(ValueError, match="there is no such folder"):
+        pipelines.load(str(tmp_path / "missing"))
+    (tmp_path / "model_index.json").write_text("{}")
+    with pytest.raises(ValueError, match="it is a file"):
+        pipelines.load(str(tmp_path / "model_index.json"))
     with pytest.raises(ValueError, match="no model could be loaded"):
         pipelines.load(str(tmp_path))
     with pytest.raises(ValueError, match="dtype is 'int8'"):

@@ -151,6 +151,8 @@ def test_what_stands_against_the_figures_is_said_first(tmp_path: Path) -> None:
         {"raw": {"nurse": "ffmm"}, "mapped": {"nurse": "ffmm", "cook": "mm"}},
         {"raw": {"nurse": "ffmm"}, "mapped": {"nurse": "0000"}},
         {"raw": {"nurse": "0000"}},
+        {"raw": {"nurse": "ff00", "cook": "00"}, "mapped": {"nurse": "00ff", "cook": "mm"}},
+        {"raw": {"nurse": "ff", "cook": "00"}, "mapped": {"nurse": "00", "cook": "mm"}},
         {"raw": {"nurse": "0000"}, "mapped": {"nurse": "0000"}},
     ],
 )
@@ -168,3 +170,11 @@ def test_the_same_run_is_not_reported_twice(tmp_path: Path) -> None:
     for twice in ([first, first], [first, second]):
         with pytest.raises(ValueError, match="given twice"):
             report(twice, tmp_path / "report.html")
+
+
+def test_an_interval_clear_of_zero_without_a_verdict_says_why(tmp_path: Path) -> None:
+    found = by_hand({"raw": {"nurse": "ffff", "cook": "mmmf"}, "mapped": {"nurse": "fffm", "cook": "mmmf"}})
+    assert found.compare("gender").difference.high < 0
+    text = report(found, tmp_path / "report.html").read_text()
+    assert "did not measurably change" in text
+    assert "only 1 of 8 image pairs changed group, too few to tell" in text

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
+import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -199,6 +202,72 @@ def test_a_lost_image_is_drawn_again_and_listed_once(tiny_sd, tmp_path):
     assert contents(tmp_path) == before
 
 
+def test_a_torn_image_is_drawn_again(tiny_sd, tmp_path):
+    result = generate(tiny_sd, PROMPTS, out=tmp_path, **CALL)
+    before = contents(tmp_path)
+    for row, size in zip(result.rows, (0, 10, 60), strict=True):
+        os.truncate(tmp_path / row.image, size)
+    with pytest.raises(ValueError, match=r"0000\.png is no readable image .*delete it, and the same call"):
+        _ = result.images
+    generate(tiny_sd, PROMPTS, out=tmp_path, **CALL)
+    assert contents(tmp_path) == before
+
+
+def test_a_full_disk_names_the_file(tiny_sd, tmp_path, monkeypatch):
+    def full(self, file, format=None):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Image.Image, "save", full)
+    with pytest.raises(OSError, match=r"No space left on device: .*0000\.png"):
+        generate(tiny_sd, PROMPTS, out=tmp_path, **CALL)
+
+
+HOLD = """
+import sys
+from pathlib import Path
+from fairmapping import runs
+with runs.locked(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_two_processes_do_not_write_one_folder(tiny_sd, tmp_path):
+    other = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=os.environ | {"PYTHONPATH": str(Path(runs.__file__).parents[1])},
+    )
+    with other:
+        try:
+            assert other.stdout.readline().strip() == b"held"
+            with pytest.raises(RuntimeError, match=rf"process {other.pid} on .* is at work on .*delete .*\.lock"):
+                generate(tiny_sd, PROMPTS, out=tmp_path, **CALL)
+            assert set(contents(tmp_path)) == {".lock"}
+        finally:
+            other.kill()  # and leaves its lock
+    assert (tmp_path / ".lock").exists()
+    generate(tiny_sd, PROMPTS, out=tmp_path, **CALL)
+    assert len(lines(tmp_path)) == len(PROMPTS)
+    assert not (tmp_path / ".lock").exists()
+
+
+def test_a_lock_nests_in_one_process_and_goes_with_an_error(tmp_path):
+    lock = tmp_path / "run" / ".lock"
+    with pytest.raises(KeyboardInterrupt), runs.locked(tmp_path / "run"):
+        with runs.locked(tmp_path / "run"):
+            assert lock.exists()
+        assert lock.exists()
+        raise KeyboardInterrupt
+    assert not lock.exists()
+    for left in ("", json.dumps({"pid": 1, "host": "elsewhere"})):
+        lock.write_text(left)
+        with pytest.raises(RuntimeError, match="at work on"), runs.locked(tmp_path / "run"):
+            pass
+        assert lock.read_text() == left
+
+
 def test_a_damaged_manifest_is_named(tiny_sd, tmp_path):
     generate(tiny_sd, PROMPTS, out=tmp_path, **CALL)
     manifest = tmp_path / "manifest.jsonl"
@@ -314,6 +383,8 @@ def test_progress_shows_images_and_time_left(tiny_sd, tmp_path, capfd):
         (TypeError, "takes no argument 'guidence_scale'; it takes prompt, height", {"guidence_scale": 3.0}),
         (TypeError, "generator is set by generate; use seed", {"generator": None}),
         (TypeError, "negative_prompt is list; give one string", {"negative_prompt": ["a hat"]}),
+        (ValueError, "guidance_scale is nan; give a finite number", {"guidance_scale": float("nan")}),
+        (ValueError, "num_inference_steps is 0; at least 1", {"num_inference_steps": 0}),
     ],
 )
 def test_bad_input_is_refused_before_anything_is_written(tiny_sd, tmp_path, error, match, arguments):

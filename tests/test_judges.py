@@ -168,3 +168,23 @@ def test_a_judge_is_described_in_plain_json() -> None:
     described = records.describe(Shade())
     assert json.loads(json.dumps(described)) == described
     assert described["attributes"] == {"light": ["day", "night"]}
+
+
+class Needy(Shade):
+    def __init__(self, path: str) -> None:
+        super().__init__()
+
+
+@pytest.mark.parametrize(
+    ("path", "error", "says"),
+    [
+        ("os:path", TypeError, "'os:path' is a module, which cannot be called"),
+        ("os:getcwd", TypeError, "str is not a judge"),
+        ("os:gone", ValueError, "'os:gone' could not be loaded"),
+        ("no_such_module:Judge", ValueError, "no_such_module"),
+        (f"{__name__}:Needy", TypeError, "cannot be called without arguments: missing a required argument: 'path'"),
+    ],
+)
+def test_a_path_that_makes_no_judge_is_explained(path: str, error: type[Exception], says: str) -> None:
+    with pytest.raises(error, match=says):
+        load_judge(path)

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .embed import Embeddings, encode
+from .embed import Embeddings, cut_off, encode
 from .metrics import Interval, bootstrap_mean
 from .prompts import (
     DEFAULT_TEMPLATES,
@@ -217,11 +217,17 @@ class Contrasts:
         batch_size: int = 64,
         progress: bool = False,
     ) -> Contrasts:
-        """Encode all these prompts with the pipeline's text encoder."""
+        """Encode all these prompts with the pipeline's text encoder. Raises ValueError for prompts it would cut off."""
         words, resolved = resolve_keywords(keywords), tuple(resolve_attributes(attributes))
         templates = (templates,) if isinstance(templates, str) else tuple(templates)
         rows = neutral(words, templates)
-        both = encode(pipe, rows + specific(words, resolved, templates), batch_size=batch_size, progress=progress)
+        asked = rows + specific(words, resolved, templates)
+        if long := cut_off(pipe, asked):
+            raise ValueError(
+                f"{len(long)} of {len(asked)} prompts are longer than the text encoder reads, and their ends would be "
+                f"measured unseen, e.g. {long[0][:80]!r}; give shorter keywords or templates"
+            )
+        both = encode(pipe, asked, batch_size=batch_size, progress=progress)
         return cls(tuple(words), resolved, templates, both[: len(rows)], both[len(rows) :])
 
     def select(self, keywords: Iterable[str]) -> Contrasts:

@@ -20,7 +20,7 @@ from torch import Tensor
 from .progress import progress_bar
 from .prompts import Prompt
 
-__all__ = ["Embeddings", "Encoding", "check_pipeline", "encode", "fingerprint", "read", "texts_of"]
+__all__ = ["Embeddings", "Encoding", "check_pipeline", "cut_off", "encode", "fingerprint", "read", "texts_of"]
 
 # How the families call the number of images (videos, sounds) that encode_prompt repeats each prompt for.
 _REPEATS = ("num_images_per_prompt", "num_videos_per_prompt", "num_waveforms_per_prompt")
@@ -113,6 +113,15 @@ def texts_of(prompts: Sequence[str | Prompt]) -> list[str]:
     if not texts:
         raise ValueError("no prompts: give at least one")
     return texts
+
+
+def cut_off(pipe: Any, prompts: Sequence[str | Prompt]) -> list[str]:
+    """The texts that no tokenizer of the pipeline reads to their end."""
+    texts, windows = texts_of(prompts), [tokenizer for _, tokenizer in _parts(pipe, "tokenizer")]
+    for tokenizer in windows:
+        found = tokenizer(texts, verbose=False)["input_ids"] if texts else []
+        texts = [text for text, ids in zip(texts, found, strict=True) if len(ids) > tokenizer.model_max_length]
+    return texts if windows else []
 
 
 def check_pipeline(pipe: Any) -> None:

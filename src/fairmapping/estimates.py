@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from . import metrics
 from .metrics import Interval
 
-__all__ = ["Comparison", "bias_difference", "corrected_bias", "mean_over_keywords", "mean_share", "named", "share_of"]
+__all__ = [
+    "Comparison",
+    "bias_difference",
+    "by_keyword",
+    "corrected_bias",
+    "mean_over_keywords",
+    "mean_share",
+    "named",
+    "paired",
+    "share_of",
+]
 
 FEW = 8  # with fewer keywords than these, drawing only the keywords anew says too little of the noise
 LEAST_CHANGED = 6  # 2 * 0.5 ** 6 < 0.05: with fewer changed pairs no sign test at 5 % could tell a direction
@@ -38,6 +50,44 @@ class Comparison:
         if round(self.difference.high, 2) < 0:
             return "fell"
         return "rose" if round(self.difference.low, 2) > 0 else "did not measurably change"
+
+
+def by_keyword(
+    neutral: pd.DataFrame, attribute: str, groups: Sequence[str], confusion: np.ndarray | None
+) -> pd.DataFrame:
+    """The table that :meth:`fairmapping.results.Audit.table` describes, of the rows of neutral prompts.
+
+    confusion (K, K): the judge's, where its card has one.
+    """
+    by = neutral.groupby(["arm", "keyword"], sort=False)
+    table = by.agg(
+        images=("image", "size"),
+        no_face=("faces", lambda faces: int((faces == 0).sum())),
+        several=("faces", lambda faces: int((faces > 1).sum())),
+        judged=(attribute, "count"),
+    )
+    counts = np.stack([by[attribute].agg(lambda labels, g=group: int((labels == g).sum())) for group in groups], -1)
+    table["n"] = counts.sum(-1)
+    table["other"] = table.pop("judged") - table["n"]
+    low, high = metrics.wilson(counts, table[["n"]].to_numpy())
+    none = table["n"].to_numpy() == 0
+    parts = {"_count": counts, "": metrics.shares(counts), "_low": low, "_high": high}
+    if confusion is not None:
+        total = table[["n"]].to_numpy(float)
+        corrected = metrics.correct_counts(counts, confusion)
+        parts["_corrected"] = np.divide(corrected, total, out=np.full_like(corrected, np.nan), where=total > 0)
+    for index, group in enumerate(groups):
+        for suffix, values in parts.items():
+            table[f"{group}{suffix}"] = values[:, index]
+        table.loc[none, [f"{group}_low", f"{group}_high"]] = np.nan
+    table["pairwise_bias"] = metrics.pairwise_bias(counts)
+    table["floor"] = metrics.chance_floor(table["n"].to_numpy(), len(groups))
+    return table.reset_index()
+
+
+def paired(rows: pd.DataFrame, attribute: str) -> pd.DataFrame:
+    """Labels of both arms side by side, where both arms have a judged face."""
+    return rows.pivot(index=["keyword", "prompt", "seed"], columns="arm", values=attribute).dropna()
 
 
 def share_of(k: int, n: int) -> Interval:

@@ -37,8 +37,10 @@ def load(model: str = "portraits", *, device: str | None = None, dtype: str = "f
                 # Newer releases call this argument dtype, and older ones do not know that name.
                 warnings.filterwarnings("ignore", "`?torch_dtype", FutureWarning)
                 pipe = DiffusionPipeline.from_pretrained(model, torch_dtype=precision)
-        except (OSError, ValueError) as error:  # what diffusers and the hub raise where there is no model
-            reason = (str(error).strip() or repr(error)).splitlines()[0]
+        # What diffusers and the hub raise for names that hold no model, and for a damaged model_index.json.
+        except (OSError, ValueError, KeyError, AttributeError) as error:
+            said = repr(error) if isinstance(error, KeyError) else str(error).strip() or repr(error)
+            reason = said.splitlines()[0]
             raise ValueError(f"no model could be loaded from {model!r}: {reason}") from error
     if device is None:
         return pipe

@@ -42,7 +42,8 @@ def report(
     whose pictures are shown; by default the most uneven ones. notes: further words of caution.
 
     The headline is about keywords that the map was not fitted on, where the audit holds any. Raises ValueError where
-    there is nothing neutral to report on, where an audit is given twice, or where `show` names a keyword that was not audited.
+    there is nothing neutral to report on, where an audit is given twice, or where `show` names a keyword that was not
+    audited.
     """
     audits = [audit] if isinstance(audit, Audit) else list(audit)
     if not audits:
@@ -141,11 +142,12 @@ def _caution(audit: Audit, unseen: bool) -> list[str]:
         f"belong to none of the groups asked about ({groups}) are not counted.",
         "No model becomes free of bias by a map. This page assesses how evenly these groups are represented for these "
         "prompts at these settings; other prompts, groups, guidance scales or samplers can give other figures.",
-        f"Each {noun(audit.keywords)} rests on about {count(typical, 'judged face')}{each}: its interval is wide, and a "
-        "single row proves little. Even a perfectly even generator does not score 0 with so few, hence the chance "
+        f"Each {noun(audit.keywords)} rests on about {count(typical, 'judged face')}{each}: its interval is wide, and "
+        "a single row proves little. Even a perfectly even generator does not score 0 with so few, hence the chance "
         "floor beside each figure.",
         "Intervals of means are 95 % bootstrap intervals over keywords, and of fewer than 8 over their images too; "
-        "intervals of shares are Wilson's. Neither covers the judge's errors, which are corrected for apart, where its card allows.",
+        "intervals of shares are Wilson's. Neither covers the judge's errors, which are corrected for apart, where its "
+        "card allows.",
     ]
     if sections.model_name(audit) == "portraits":
         words.insert(

@@ -13,24 +13,24 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from . import metrics
-from .estimates import Comparison, bias_difference, corrected_bias, mean_over_keywords, mean_share, named, share_of
+from . import estimates, metrics
+from .estimates import Comparison, named, share_of
 from .judges import confusion, records
 from .metrics import Interval
 from .runs import write_text
-from .tables import by_keyword
 
 __all__ = ["ARMS", "SCHEMA_VERSION", "Audit", "Comparison", "frame"]
 
 ARMS = ("raw", "mapped")
 SCHEMA_VERSION = 1
+_Maker = Callable[[str, "frozenset[str] | None"], pd.DataFrame]  # of an attribute and keywords
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +71,7 @@ class Audit:
     def was_fitted(self, keyword: str) -> bool:
         """Whether the map was fitted on this keyword, whatever its case. A plain prompt, which is its own keyword,
         counts as fitted where it holds a fitted keyword as whole words."""
-        if keyword in set(self.rows.loc[self.rows["prompt"] == self.rows["keyword"], "keyword"]):
+        if keyword in self._plain_prompts:
             return any(re.search(rf"(?<!\w){re.escape(word)}(?!\w)", keyword, re.IGNORECASE) for word in self.fitted)
         return keyword.casefold() in {word.casefold() for word in self.fitted}
 
@@ -89,14 +89,15 @@ class Audit:
         neutral = self._neutral()
         if keywords is not None:
             neutral = neutral[neutral["keyword"].isin(keywords)]
-        return by_keyword(neutral, attribute, self._groups(attribute), self._confusion(attribute))
+        return estimates.by_keyword(neutral, attribute, self._groups(attribute), self._confusion(attribute))
 
     def summary(self, attribute: str, *, keywords: Iterable[str] | None = None) -> pd.DataFrame:
         """Mean over keywords of every measure, per arm: arm, measure, value, low, high, keywords, images, floor.
 
         Intervals are 95 % bootstrap intervals over keywords (each keyword's score already carries its sampling
-        noise), and of fewer than 8 keywords over their images too, inside the range of the measure. `floor` is the mean over keywords of what an even generator scores at their n. With a card,
-        ``pairwise_bias_corrected`` is added, without a floor.
+        noise), and of fewer than 8 over their images too, inside the range of the measure. `floor` is the mean over
+        keywords of what an even generator scores at their n. With a card, ``pairwise_bias_corrected`` is added,
+        without a floor.
         """
         return self._once("summary", self._summary, attribute, keywords)
 
@@ -109,16 +110,16 @@ class Audit:
             sizes = part["n"].to_numpy()
             size = {"keywords": len(part), "images": int(sizes.sum())}
             for name, measure in metrics.MEASURES.items():
-                mean = mean_over_keywords(counts, measure)
+                mean = estimates.mean_over_keywords(counts, measure)
                 floor = float(np.mean(metrics.chance_floor(sizes, len(groups), name)))
                 lines.append({"arm": arm, "measure": name, **named(mean, "value"), **size, "floor": floor})
             if (matrix := self._confusion(attribute)) is not None:
-                mean = mean_over_keywords(counts, partial(corrected_bias, matrix), within=metrics.pairwise_bias)
+                corrected = partial(estimates.corrected_bias, matrix)
+                mean = estimates.mean_over_keywords(counts, corrected, within=metrics.pairwise_bias)
                 lines.append(
                     {"arm": arm, "measure": "pairwise_bias_corrected", **named(mean, "value"), **size, "floor": np.nan}
                 )
-        columns = ["arm", "measure", "value", "low", "high", "keywords", "images", "floor"]
-        return pd.DataFrame(lines, columns=columns)
+        return pd.DataFrame(lines, columns="arm measure value low high keywords images floor".split())
 
     def overall(self, attribute: str, *, keywords: Iterable[str] | None = None) -> pd.DataFrame:
         """Share of each group over all neutral images, per arm: arm, group, count, n, share, low, high (bootstrap
@@ -130,7 +131,9 @@ class Audit:
             counts = part[[f"{group}_count" for group in groups]].to_numpy()
             for index, group in enumerate(groups):
                 size = {"count": int(part[f"{group}_count"].sum()), "n": int(part["n"].sum())}
-                lines.append({"arm": arm, "group": group, **size, **named(mean_share(counts, index), "share")})
+                lines.append(
+                    {"arm": arm, "group": group, **size, **named(estimates.mean_share(counts, index), "share")}
+                )
         return pd.DataFrame(lines, columns=["arm", "group", "count", "n", "share", "low", "high"])
 
     def compare(self, attribute: str, *, keywords: Iterable[str] | None = None) -> Comparison:
@@ -148,15 +151,15 @@ class Audit:
             raise ValueError(f"no keyword has judged faces in both arms, so {attribute} cannot be compared")
         raw, mapped = (by_arm[arm].loc[common, [f"{group}_count" for group in groups]].to_numpy() for arm in ARMS)
         neutral = self._neutral()
-        pairs = self._pairs(neutral[neutral["keyword"].isin(common)], attribute)
+        pairs = estimates.paired(neutral[neutral["keyword"].isin(common)], attribute)
         of = pairs.index.get_level_values("keyword")
         cells = [(pairs["raw"] == a) & (pairs["mapped"] == b) for a in groups for b in groups]
         joint = np.array([[int(cell[of == keyword].sum()) for cell in cells] for keyword in common])
         return Comparison(
             attribute=attribute,
-            raw=mean_over_keywords(raw, metrics.pairwise_bias),
-            mapped=mean_over_keywords(mapped, metrics.pairwise_bias),
-            difference=bias_difference(raw, mapped, joint),
+            raw=estimates.mean_over_keywords(raw, metrics.pairwise_bias),
+            mapped=estimates.mean_over_keywords(mapped, metrics.pairwise_bias),
+            difference=estimates.bias_difference(raw, mapped, joint),
             changed=share_of(int((pairs["raw"] != pairs["mapped"]).sum()), len(pairs)),
         )
 
@@ -214,7 +217,7 @@ class Audit:
                     add(arm, attribute, "as expected", share_of(hits, len(part)))
         if self.arms == ARMS:
             for attribute in judged:
-                pairs = self._pairs(neutral, attribute)
+                pairs = estimates.paired(neutral, attribute)
                 if attribute not in self.attributes and len(pairs):
                     alike = int((pairs["raw"] == pairs["mapped"]).sum())
                     add("mapped", attribute, "same as raw", share_of(alike, len(pairs)))
@@ -243,8 +246,8 @@ class Audit:
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> Audit:
-        """Read a finished audit. Raises FileNotFoundError where `folder` holds none, ValueError where its judging did not
-        finish or another version wrote it."""
+        """Read a finished audit. Raises FileNotFoundError where `folder` holds none, ValueError where its judging did
+        not finish or another version wrote it."""
         folder = Path(folder)
         if not (folder / "audit.json").exists():
             raise FileNotFoundError(
@@ -265,19 +268,16 @@ class Audit:
             )
         return cls(frame(rows), settings, folder)
 
-    def _once(
-        self,
-        name: str,
-        make: Callable[[str, frozenset[str] | None], pd.DataFrame],
-        attribute: str,
-        keywords: Iterable[str] | None,
-    ) -> pd.DataFrame:
+    def _once(self, name: str, make: _Maker, attribute: str, keywords: Iterable[str] | None) -> pd.DataFrame:
         """A copy of what `make` gave for these groups and keywords, made the first time."""
         chosen = None if keywords is None else frozenset(keywords)
-        key = (name, attribute, self._groups(attribute), chosen)
-        if key not in self._made:
+        if (key := (name, attribute, self._groups(attribute), chosen)) not in self._made:
             self._made[key] = make(attribute, chosen)
         return self._made[key].copy()
+
+    @cached_property
+    def _plain_prompts(self) -> frozenset[str]:
+        return frozenset(self.rows.loc[self.rows["prompt"] == self.rows["keyword"], "keyword"])
 
     def _groups(self, attribute: str) -> tuple[str, ...]:
         if attribute not in self.attributes:
@@ -290,11 +290,6 @@ class Audit:
 
     def _neutral(self) -> pd.DataFrame:
         return self.rows[self.rows["groups"].map(len) == 0]
-
-    @staticmethod
-    def _pairs(rows: pd.DataFrame, attribute: str) -> pd.DataFrame:
-        """Labels of both arms side by side, where both arms have a judged face."""
-        return rows.pivot(index=["keyword", "prompt", "seed"], columns="arm", values=attribute).dropna()
 
 
 def frame(judged: Iterable[Mapping[str, Any]]) -> pd.DataFrame:

@@ -7,7 +7,6 @@ import os
 import warnings
 from typing import Annotated, Any
 
-import click
 import typer
 from rich.markup import escape
 from typer.core import TyperGroup
@@ -31,7 +30,7 @@ class _PlainErrors(TyperGroup):
         except BrokenPipeError:  # `| head` has read enough
             raise
         except (ValueError, TypeError, OSError, RuntimeError, ModuleNotFoundError) as error:
-            if isinstance(error, (click.exceptions.Exit, click.exceptions.Abort)) or ctx.params.get("traceback"):
+            if isinstance(error, (typer.Exit, typer.Abort)) or ctx.params.get("traceback"):
                 raise
             err_console.print(f"[bold red]Error:[/] {escape(sentence(error))}", soft_wrap=True)
             raise typer.Exit(2) from error

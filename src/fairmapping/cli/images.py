@@ -25,7 +25,7 @@ from .options import (
     Templates,
 )
 from .printing import err_console, out_console, print_audit
-from .typed import call_of, file_of, folder_of, hush, keywords_of, map_of, pipe_of, prompts_of, split
+from .typed import call_of, folder_of, hush, keywords_of, map_of, pipe_of, prompts_of, split
 
 
 def generate(
@@ -157,7 +157,9 @@ def report(
 
     page = out or runs[0] / "report.html"
     if out is not None:
-        file_of(out, "--out")
+        folder_of(out.parent)
+        if out.is_dir():
+            raise ValueError(f"--out {out} is a folder; give a file, such as {out / 'report.html'}")
     page = write([rescore(run, judge) for run in runs], page, title=title)
     out_console.print(f"Written: [bold]{escape(str(page))}[/]")
 

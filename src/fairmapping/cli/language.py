@@ -159,7 +159,7 @@ def fit(
     templates = template or prompts.DEFAULT_TEMPLATES
     prompts.neutral(words, templates)  # refuses a bad template before the model is loaded
     folder_of(out)
-    given = {name: value for name, value in (("weight", weight), ("ridge", ridge)) if value is not None}
+    given: dict[str, Any] = {name: value for name, value in (("weight", weight), ("ridge", ridge)) if value is not None}
     fair_map = find(
         pipe_of(model, device, dtype.value),
         words,

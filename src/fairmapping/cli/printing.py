@@ -104,7 +104,7 @@ def print_audit(result: Audit) -> None:
     table = Table(*names, title=f"Mean pairwise bias over {len(result.keywords)} keywords, with 95 % intervals")
     for attribute in result.attributes if result.keywords else ():
         summary = result.summary(attribute)
-        floor = f"{summary.loc[summary['measure'] == 'pairwise_bias', 'floor'].mean():.2f}"
+        floor = f"{summary.loc[summary['measure'] == 'pairwise_bias', 'floor'].mean():.2f}".lstrip("0")  # as intervals
         if both:
             compared = result.compare(attribute)
             found = [compared.raw, compared.mapped, compared.difference]
@@ -114,9 +114,8 @@ def print_audit(result: Audit) -> None:
         table.add_row(escape(attribute), *(escape(str(part)) for part in found), floor)
     out_console.print(table)
     for _, line in result.faces().iterrows():
-        out_console.print(
-            f"{escape(line['arm'])}: {line['no_face']} of {line['images']} images show no face, {line['several']} several"
-        )
+        faces = f"{line['no_face']} of {line['images']} images show no face, {line['several']} several"
+        out_console.print(escape(f"{line['arm']}: {faces}"))
     obeyed = result.obeyed()
     for _, line in (obeyed[obeyed["group"] == "all"] if len(obeyed) else obeyed).iterrows():
         share = (

@@ -12,6 +12,7 @@ __all__ = [
     "call_of",
     "file_of",
     "folder_of",
+    "hush",
     "holdout_of",
     "keywords_of",
     "map_of",

@@ -8,6 +8,7 @@ from typing import Any
 from markupsafe import Markup
 
 from .. import charts
+from ..estimates import LEAST_CHANGED, Comparison
 from ..results import ARMS, Audit
 from ..words import bracket, cell, count, noun, number, percent, percent_cell, sentence
 from .kept import obeyed_overall
@@ -64,8 +65,9 @@ def _against(audit: Audit) -> list[Markup]:
 
 def _change(audit: Audit, attribute: str, keywords: Sequence[str]) -> Markup:
     rows = _bias(audit, attribute, keywords)
-    if set(rows["arm"]) != set(audit.arms):
-        return Markup("cannot be told, as no face was judged{}.").format(" in one of the arms" if len(rows) else "")
+    if not _told(audit, attribute, keywords):
+        why = "no keyword has judged faces in both arms" if audit.arms == ARMS else "no face was judged"
+        return Markup("cannot be told: {}.").format(why)
     floor = number(rows["floor"].iloc[-1])
     if audit.arms != ARMS:
         row = rows.iloc[0]
@@ -80,27 +82,37 @@ def _change(audit: Audit, attribute: str, keywords: Sequence[str]) -> Markup:
     )
     if compared.verdict == "did not measurably change":
         difference = cell(compared.difference)
-        text = Markup("did not measurably change: {} before, {} after (difference {})").format(
-            before, after, difference
+        text = Markup("did not measurably change: {} before, {} after (difference {}{})").format(
+            before, after, difference, _few(compared)
         )
     else:
         text = Markup("{} from {} to {}").format(compared.verdict, before, after)
     return text + Markup("; chance alone gives {}.").format(floor)
 
 
+def _few(compared: Comparison) -> str:
+    """Why an interval clear of 0 is no verdict."""
+    changed = round(compared.changed.value * compared.changed.n) if compared.changed.n else 0
+    if changed >= LEAST_CHANGED or compared.difference.low <= 0 <= compared.difference.high:
+        return ""
+    return f"; only {changed} of {count(compared.changed.n, 'image pair')} changed group, too few to tell"
+
+
+def _told(audit: Audit, attribute: str, keywords: Sequence[str]) -> bool:
+    """Whether some keyword has a judged face in every arm."""
+    table = audit.table(attribute, keywords=keywords)
+    return bool((table[table["n"] > 0].groupby("keyword").size() == len(audit.arms)).any())
+
+
 def _also(audits: Sequence[Audit], language: dict[str, Any] | None) -> list[Markup]:
     sentences = [language["headline"]] if language and language["headline"] else []
     obeyed = obeyed_overall(audits)
     if obeyed:
-        each = (
-            Markup(" and ")
-            .join(
-                Markup("{} {}").format(
-                    percent_cell(share.value, share.low, share.high), when if len(obeyed) > 1 else ""
-                )
-                for when, share in obeyed.items()
+        each = Markup(" and ").join(
+            Markup("{}{}").format(
+                percent_cell(share.value, share.low, share.high), f" {when}" if len(obeyed) > 1 else ""
             )
-            .rstrip()
+            for when, share in obeyed.items()
         )
         sentences.append(Markup("Prompts that name a group themselves are obeyed in {}.").format(each))
     return sentences
@@ -112,7 +124,7 @@ def cards(audits: Sequence[Audit], keywords: Sequence[str], language: dict[str, 
     made = []
     for attribute, groups in main.attributes.items():
         rows = _bias(main, attribute, keywords)
-        if set(rows["arm"]) != set(main.arms):
+        if not _told(main, attribute, keywords):
             continue  # no face judged; the headline says so
         worst = 2 / len(groups)
         intervals = [(r["arm"], r["value"] / worst, r["low"] / worst, r["high"] / worst) for _, r in rows.iterrows()]
