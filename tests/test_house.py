@@ -31,7 +31,7 @@ ROAD = (
     {"gradient"},
     {"bias"},
     {"fit"},
-    {"attach"},
+    {"attach", "provenance"},
     {"generate"},
     {"results"},
     {"audit"},

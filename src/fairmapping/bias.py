@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
@@ -256,7 +257,7 @@ class Contrasts:
         """
         _check_distance(distance)
         if distance == "pooled":
-            blocks = [_mean_of_words(part)[:, None] for part in (self.neutral, self.specific)]
+            blocks = [mean[:, None] for mean in self._means]
         else:
             blocks = [part.sequence for part in (self.neutral, self.specific)]
         length, width = blocks[0].shape[1:]
@@ -288,6 +289,11 @@ class Contrasts:
             spreads[name] = spread.sum(1) / count
         mapped = self.mapped or matrix is not None
         return LanguageBias(self.keywords, self.attributes, self.templates, distance, mapped, distances, spreads)
+
+    @cached_property
+    def _means(self) -> tuple[Tensor, Tensor]:
+        """The mean over the words of each neutral and of each specific prompt: a fit needs them three times."""
+        return _mean_of_words(self.neutral), _mean_of_words(self.specific)
 
     def _by_attribute(self, difference: Tensor) -> dict[str, Tensor]:
         sizes = [len(item.groups) for item in self.attributes]

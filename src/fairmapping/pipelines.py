@@ -8,7 +8,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-__all__ = ["load"]
+__all__ = ["hush", "load"]
 
 
 def load(model: str = "portraits", *, device: str | None = None, dtype: str = "float32") -> Any:
@@ -63,3 +63,17 @@ def _check_folder(model: str) -> None:
         raise ValueError(f"no model could be loaded from {model!r}: it is a file; give the folder of a saved model")
     elif model.count("/") > 1 or model.startswith((".", "~", "/")) or os.sep != "/" and os.sep in model:
         raise ValueError(f"no model could be loaded from {model!r}: there is no such folder")
+
+
+def hush() -> None:
+    """No bars and remarks of the libraries that load models; the bars of downloads, which take long, stay."""
+    import diffusers.utils.logging as diffusers
+    import transformers.utils.logging as transformers
+    from huggingface_hub.utils import are_progress_bars_disabled, enable_progress_bars
+
+    downloads = not are_progress_bars_disabled()
+    for library in (transformers, diffusers):
+        library.set_verbosity_error()
+        library.disable_progress_bar()
+    if downloads:
+        enable_progress_bars()

@@ -30,6 +30,7 @@ __all__ = ["ARMS", "SCHEMA_VERSION", "Audit", "Comparison", "frame"]
 
 ARMS = ("raw", "mapped")
 SCHEMA_VERSION = 1
+_SUMMARY = ["value", "low", "high", "keywords", "images", "floor"]
 _Maker = Callable[[str, "frozenset[str] | None"], pd.DataFrame]  # of an attribute and keywords
 
 
@@ -119,7 +120,7 @@ class Audit:
                 lines.append(
                     {"arm": arm, "measure": "pairwise_bias_corrected", **named(mean, "value"), **size, "floor": np.nan}
                 )
-        return pd.DataFrame(lines, columns="arm measure value low high keywords images floor".split())
+        return pd.DataFrame(lines, columns=["arm", "measure", *_SUMMARY])
 
     def overall(self, attribute: str, *, keywords: Iterable[str] | None = None) -> pd.DataFrame:
         """Share of each group over all neutral images, per arm: arm, group, count, n, share, low, high (bootstrap

@@ -25,7 +25,7 @@ from .options import (
     Templates,
 )
 from .printing import err_console, out_console, print_audit
-from .typed import call_of, folder_of, hush, keywords_of, map_of, pipe_of, prompts_of, split
+from .typed import call_of, folder_of, keywords_of, map_of, pipe_of, prompts_of, split
 
 
 def generate(
@@ -175,8 +175,9 @@ def demo(
 
     Example: `fairmapping demo --out runs/demo`, then open runs/demo/report.html
     """
+    from .. import pipelines
     from ..demo import demo as run
 
     folder_of(out)
-    hush()
+    pipelines.hush()
     run(out, quick=quick, say=lambda text: err_console.print(f"[bold]{escape(text)}[/]"))

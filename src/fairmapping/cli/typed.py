@@ -12,7 +12,6 @@ __all__ = [
     "call_of",
     "file_of",
     "folder_of",
-    "hush",
     "holdout_of",
     "keywords_of",
     "map_of",
@@ -50,22 +49,8 @@ def pipe_of(model: str, device: str | None, dtype: str) -> Any:
     """The pipeline, loaded without a word."""
     from .. import pipelines
 
-    hush()
+    pipelines.hush()
     return pipelines.load(model, device=device, dtype=dtype)
-
-
-def hush() -> None:
-    """No bars and remarks of the libraries that load models; the bars of downloads, which take long, stay."""
-    import diffusers.utils.logging as diffusers
-    import transformers.utils.logging as transformers
-    from huggingface_hub.utils import are_progress_bars_disabled, enable_progress_bars
-
-    downloads = not are_progress_bars_disabled()
-    for library in (transformers, diffusers):
-        library.set_verbosity_error()
-        library.disable_progress_bar()
-    if downloads:
-        enable_progress_bars()
 
 
 def shares_of(source: str | None) -> dict[str, float]:
