@@ -94,12 +94,12 @@ def test_every_dual_point_bounds_the_loss_of_every_map() -> None:
     lowest = solve(objective, tolerance=1e-10).value
     tried = 0
     for _ in range(50):
-        s = 1 + 0.3 * dual.centre(torch.rand(50, generator=generator, dtype=torch.float64))
-        point = dual.at(s)
+        r = 0.3 * dual.centre(torch.rand(50, generator=generator, dtype=torch.float64))
+        point = dual.at(r)
         if point is None:
             continue
         tried += 1
-        mu = dual.weight * (1 - 1 / s)
+        mu = dual.weight * (1 - 1 / (1 + r))
         H = objective.gram + (dual.rows.mT * mu) @ dual.rows
         by_hand = torch.trace(objective.gram - objective.gram @ torch.linalg.solve(H, objective.gram))
         assert point.bound == pytest.approx(float(by_hand), abs=1e-10)
@@ -139,8 +139,8 @@ def test_blocks_make_the_same_hessian(monkeypatch: pytest.MonkeyPatch) -> None:
     objective = problem(weight=10.0)
     monkeypatch.setattr(module, "_CHUNK", 7)
     dual = module._Dual(objective)
-    s = 1 + 0.1 * dual.centre(torch.rand(50, generator=torch.Generator().manual_seed(0), dtype=torch.float64))
-    point = dual.at(s)
+    r = 0.1 * dual.centre(torch.rand(50, generator=torch.Generator().manual_seed(0), dtype=torch.float64))
+    point, s = dual.at(r), 1 + r
     a = dual.weight / s**2
     V, U = point.V[:, 0], dual.rows
     inverse = U @ torch.cholesky_inverse(point.factor) @ U.mT

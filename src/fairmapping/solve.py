@@ -97,26 +97,26 @@ def solve(
     """
     single = objective.to(torch.float32)
     dual, search = _Dual(single), _Search(max_iterations, on_step)
-    s = torch.ones_like(dual.weight)
+    r = torch.zeros_like(dual.weight)
     if any(len(terms.subject.unique()) < len(terms.subject) for terms in single.terms):
         # A subject's templates behave alike. Their mean is a problem a fraction of the size, whose dual variables are
         # near those of the whole: one Hessian of full size is then mostly enough.
         means = tuple(terms.mean_by_subject() for terms in single.terms)
         small = _Dual(Objective(single.gram, means, single.weight))
-        found = _Search(max_iterations, None).run(small, torch.ones_like(small.weight), 1e-2)
+        found = _Search(max_iterations, None).run(small, torch.zeros_like(small.weight), 1e-2)
         places = [torch.searchsorted(m.subject, t.subject) for m, t in zip(means, single.terms, strict=True)]
-        s = torch.cat([part[place].flatten() for part, place in zip(small.split(found.s), places, strict=True)])
-    # Most of the way in single precision, the end and the certificate in double, with the same Hessian.
-    s = search.run(dual, s, max(tolerance, 3e-5)).s
-    found = search.run(_Dual(objective.to(torch.float64)), s.double(), tolerance)
+        r = torch.cat([part[place].flatten() for part, place in zip(small.split(found.r), places, strict=True)])
+    # The way in single precision, the certificate in double, with more steps there if 1e-5 is not enough.
+    r = search.run(dual, r, max(tolerance, 1e-5)).r
+    found = search.run(_Dual(objective.to(torch.float64)), r.double(), tolerance)
     return Solution(found.M, found.value, search.bound, search.iteration)
 
 
 @dataclass(frozen=True, eq=False)
 class _Point:
-    """What is known at the dual variables s: M = H^-1 G, V = U M, F(M) and the value of the dual."""
+    """What is known at the dual variables r: M = H^-1 G, V = U M, F(M) and the value of the dual."""
 
-    s: Tensor  # (N,)
+    r: Tensor  # (N,)
     M: Tensor
     V: Tensor  # (N, l, D)
     factor: Tensor  # Cholesky factor of H
@@ -136,9 +136,9 @@ class _Search:
         self.iteration, self.bound = 0, -math.inf
         self.newton_step: Callable[[_Point], Tensor] | None = None
 
-    def run(self, dual: _Dual, s: Tensor, tolerance: float) -> _Point:
-        """The point of lowest F on the way from s to where F is within ``tolerance`` of its bound."""
-        point = dual.at(dual.feasible(s)) or dual.at(torch.ones_like(s))  # at s = 1, H is the Gram matrix
+    def run(self, dual: _Dual, r: Tensor, tolerance: float) -> _Point:
+        """The point of lowest F on the way from r to where F is within ``tolerance`` of its bound."""
+        point = dual.at(dual.centre(r)) or dual.at(torch.zeros_like(r))  # at 0, H is the Gram matrix
         if point is None:
             raise ValueError("the Gram matrix is not positive definite; give a larger ridge")
         best, self.bound = point, point.bound
@@ -162,8 +162,8 @@ class _Search:
     def _line_search(dual: _Dual, point: _Point, step: Tensor) -> _Point | None:
         size = 1.0
         while size > 1e-3:
-            trial = dual.feasible(point.s + size * step)
-            moved = dual.at(trial) if bool((trial > 0).all()) else None
+            trial = dual.centre(point.r + size * step)  # rounding must not lift the bound
+            moved = dual.at(trial) if bool((trial > -1).all()) else None
             if moved is not None and (moved.bound > point.bound or moved.gap < point.gap):
                 return moved
             size /= 2
@@ -173,8 +173,8 @@ class _Search:
 class _Dual:
     """The concave dual: multipliers mu = w (1 - 1/s) with s > 0 of mean 1 in each term, and H = G + sum mu U'U.
 
-    Its value at s is sum mu <U M, U> with M = H^-1 G, and F is nowhere below it. The N distances of all terms lie one
-    after the other.
+    Its value at s is sum mu <U M, U> with M = H^-1 G, and F is nowhere below it. What is kept of s is r = s - 1, small
+    and of mean 0, which rounding hurts less. The N distances of all terms lie one after the other.
     """
 
     def __init__(self, objective: Objective) -> None:
@@ -197,23 +197,21 @@ class _Dual:
         """(N,) less the mean of each term."""
         return torch.cat([(part - part.mean(1, keepdim=True)).flatten() for part in self.split(flat)])
 
-    def feasible(self, s: Tensor) -> Tensor:
-        """(N,) over the mean of each term, which steps keep at 1 but for rounding: without it no bound would hold."""
-        return torch.cat([(part / part.mean(1, keepdim=True)).flatten() for part in self.split(s)])
-
-    def at(self, s: Tensor) -> _Point | None:
-        """The point at s, or None where H is not positive definite."""
-        mu = self.weight * (1 - 1 / s)
-        H = torch.addmm(self.gram, self.rows.mT * mu.repeat_interleave(self.U.shape[1]), self.rows)
-        factor, info = torch.linalg.cholesky_ex(H)
+    def at(self, r: Tensor) -> _Point | None:
+        """The point at r, or None where H is not positive definite."""
+        mu = self.weight * r / (1 + r)
+        phi = (self.rows.mT * mu.repeat_interleave(self.U.shape[1])) @ self.rows
+        factor, info = torch.linalg.cholesky_ex(self.gram + phi)
         if int(info):
             return None
-        M = torch.cholesky_solve(self.gram, factor)
-        V = (self.rows @ M).view_as(self.U)
+        # E = M - I = -H^-1 Phi, as H M = G: rounding is then relative to the small change and not to the whole.
+        E = torch.cholesky_solve(phi, factor).neg_()
+        V = (self.rows + self.rows @ E).view_as(self.U)
         spread = self.centre(_norm(V))
-        value = float(self.objective.text(M) + (self.weight * spread.square()).sum())
-        bound = float((mu * (self.U * V).sum((-1, -2))).sum())
-        return _Point(s, M, V, factor, value, bound) if math.isfinite(value + bound) else None
+        value = float(((self.gram @ E) * E).sum() + (self.weight * spread.square()).sum())
+        bound = float((mu.double() * (self.U * V).sum((-1, -2))).sum())
+        E.diagonal().add_(1)
+        return _Point(r, E, V, factor, value, bound) if math.isfinite(value + bound) else None
 
     def newton(self, point: _Point) -> Callable[[_Point], Tensor]:
         """Newton's step from any point, with the Hessian of this one.
@@ -221,10 +219,10 @@ class _Dual:
         With x = d^2 and a = w / s^2 the gradient is a x, and the Hessian, its sign turned,
         diag(2 a x / s) + 2 diag(a) (U H^-1 U' o V V') diag(a), both on the steps that sum to 0 in each term.
         """
-        a = self.weight / point.s**2
-        diagonal = 2 * a * _norm(point.V).square() / point.s
+        a = self.weight / (1 + point.r) ** 2
+        diagonal = 2 * a * _norm(point.V).square() / (1 + point.r)
         invert = self._factored(point, a, diagonal) if self.direct else self._conjugate(point, a, diagonal)
-        return lambda here: invert(self.weight / here.s**2 * _norm(here.V).square())
+        return lambda here: invert(self.weight / (1 + here.r) ** 2 * _norm(here.V).square())
 
     def _factored(self, point: _Point, a: Tensor, diagonal: Tensor) -> Callable[[Tensor], Tensor]:
         """The inverse Hessian by Cholesky, in the K - 1 contrasts of each term."""
