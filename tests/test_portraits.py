@@ -12,8 +12,10 @@ import torch
 from diffusers import StableDiffusionPipeline
 from PIL import Image
 
-from fairmapping import lists, portraits
+from fairmapping import embed, lists, portraits
+from fairmapping.attach import attached
 from fairmapping.judges import Judge, Judgement
+from fairmapping.mapping import FairMap
 from fairmapping.portraits.autoencoder import PortraitsAutoencoder
 from fairmapping.portraits.denoiser import PortraitsDenoiser
 from fairmapping.portraits.judge import PortraitsJudge
@@ -175,3 +177,25 @@ def test_what_its_captions_never_named_is_told() -> None:
     never = portraits.never_captioned()
     assert 20 <= len(never) < 40
     assert never < set(lists.occupations())
+
+
+def test_a_map_attached_is_the_map_applied_by_hand(portraits_pipe: StableDiffusionPipeline) -> None:
+    prompts = ["a portrait of a doctor", "a portrait of a nurse"]
+    fair_map = FairMap(torch.eye(384) + 0.02 * torch.randn(384, 384, generator=torch.Generator().manual_seed(0)))
+    raw = [np.asarray(image) for image in draw(portraits_pipe, prompts)]
+    embeddings = fair_map(embed.encode(portraits_pipe, prompts).sequence)
+    by_hand = portraits_pipe(
+        prompt_embeds=embeddings,
+        generator=[torch.Generator().manual_seed(i) for i in range(2)],
+        **portraits.DEFAULTS,
+    ).images
+    with attached(portraits_pipe, fair_map):
+        mapped = draw(portraits_pipe, prompts)
+    with attached(portraits_pipe, fair_map, strength=0):
+        untouched = draw(portraits_pipe, prompts)
+    for i, before in enumerate(raw):
+        assert np.array_equal(np.asarray(mapped[i]), np.asarray(by_hand[i]))
+        assert not np.array_equal(np.asarray(mapped[i]), before)
+        assert np.array_equal(np.asarray(untouched[i]), before)
+    assert type(portraits_pipe) is StableDiffusionPipeline
+    assert all(np.array_equal(np.asarray(a), b) for a, b in zip(draw(portraits_pipe, prompts), raw, strict=True))
