@@ -28,7 +28,7 @@ ROAD = (
     {"lists", "judges"},
     {"embed", "portraits"},
     {"solve", "pipelines"},
-    {"gradient"},
+    {"gradient", "language_bias"},
     {"bias"},
     {"fit"},
     {"attach", "provenance"},
