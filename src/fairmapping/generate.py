@@ -17,7 +17,7 @@ import torch
 
 from . import runs
 from .attach import attached, is_attached
-from .embed import check_pipeline
+from .embed import check_pipeline, texts_of
 from .progress import progress_bar
 from .prompts import Prompt
 from .provenance import drawing_settings, map_settings
@@ -188,12 +188,8 @@ def call_defaults(pipe: Any) -> dict[str, Any]:
 
 def _plan(prompts: Sequence[str | Prompt], count: int, arm: str, seed: int, *, in_folder: bool) -> list[Row]:
     """Every row that is asked for, in order."""
-    if isinstance(prompts, str):
-        raise TypeError(f"prompts is the string {prompts!r}; give a list of prompts")
+    texts = texts_of(prompts)
     asked = [p if isinstance(p, Prompt) else Prompt(text=p, keyword=p) for p in prompts]
-    texts = [prompt.text for prompt in asked]
-    if not asked:
-        raise ValueError("no prompts: give at least one")
     if len(set(texts)) < len(texts):
         twice = next(text for text in texts if texts.count(text) > 1)
         raise ValueError(f"the prompt {twice!r} is given twice; for more images of it raise images_per_prompt")
