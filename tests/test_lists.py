@@ -114,3 +114,19 @@ def test_every_packaged_file_is_plain_utf8_and_has_its_source_told() -> None:
 def test_tables_are_copies() -> None:
     lists.occupation_table()[0]["women"] = 0
     assert lists.occupation_table()[0]["women"] == 58.8
+
+
+def test_labour_targets_are_shares() -> None:
+    targets = lists.labour_targets()
+    assert list(targets) == lists.occupations()
+    for word, shares in targets.items():
+        assert [list(shares[name]) for name in ("gender", "race")] == [
+            ["female", "male"],
+            ["asian", "black", "hispanic", "white"],
+        ]
+        for groups in shares.values():
+            assert sum(groups.values()) == pytest.approx(1) and min(groups.values()) >= 0, word
+    assert targets["plumber"]["gender"]["female"] == pytest.approx(0.011)
+    # white 83.3, black 8.9, asian 2.2, hispanic 28.2; white less .88 * 28.2 is 58.484, and all add to 97.784
+    assert targets["plumber"]["race"]["white"] == pytest.approx(58.484 / 97.784)
+    assert targets["plumber"]["race"]["hispanic"] == pytest.approx(28.2 / 97.784)

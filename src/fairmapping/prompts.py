@@ -25,11 +25,14 @@ from .wordfiles import attribute_rows, clean, keywords_of_file, read_table, read
 
 __all__ = [
     "DEFAULT_TEMPLATES",
+    "VARIED_TEMPLATES",
     "Attribute",
     "AttributeSource",
+    "Cell",
     "Group",
     "KeywordSource",
     "Prompt",
+    "adjectives",
     "neutral",
     "resolve_attributes",
     "resolve_keywords",
@@ -43,6 +46,18 @@ DEFAULT_TEMPLATES: tuple[str, ...] = (
     "a picture of {}",
     "a headshot of {}",
 )
+# What a map is fitted on that must hold for the prompts that people write: with and without words around the keyword.
+VARIED_TEMPLATES: tuple[str, ...] = (
+    *DEFAULT_TEMPLATES,
+    "{}",
+    "an image of {} at work",
+    "a close-up of {}, natural light",
+    "a photo of {} outdoors",
+    "a drawing of {}",
+    "a watercolor of {} in a city",
+    "a portrait photo of {}, high quality, 85mm",
+    "{} on a sunny day, digital art",
+)
 
 MAX_KEYWORD = 200  # characters; encoders cut prompts at 77 to 512 tokens, and a cut keyword would be measured unseen
 
@@ -52,8 +67,11 @@ _ADJECTIVE_ORDER = {"age": 1, "race": 2, "ethnicity": 2, "nationality": 2, "gend
 # Packaged lists are ordinary files, read like a user's own. Reading them by path keeps this module free of imports of
 # ours.
 _LISTS = Path(__file__).parent / "lists"
-_PACKAGED_KEYWORDS = {"occupations": _LISTS / "occupations.csv", "emotions": _LISTS / "emotions.csv"}
+_PACKAGED_KEYWORDS = {name: _LISTS / f"{name}.csv" for name in ("occupations", "further", "emotions")}
 _PACKAGED_ATTRIBUTES = _LISTS / "attributes.toml"
+
+
+Cell = tuple[tuple[str, str], ...]  # ((attribute, group), ...): one group of some attributes; () of none
 
 
 @dataclass(frozen=True)
@@ -95,13 +113,18 @@ class Attribute:
         return tuple(group.name for group in self.groups)
 
 
+def adjectives(attributes: Iterable[Attribute]) -> dict[str, dict[str, str]]:
+    """Attribute -> group -> the adjective put before a keyword: what a map's config keeps of them."""
+    return {attribute.name: {group.name: group.words[0] for group in attribute.groups} for attribute in attributes}
+
+
 @dataclass(frozen=True)
 class Prompt:
     """One row: the text, what it is about, and which groups the text makes explicit (`()` when it is neutral)."""
 
     text: str
     keyword: str
-    groups: tuple[tuple[str, str], ...] = ()  # ((attribute, group), ...)
+    groups: Cell = ()
     template: str = ""
 
     def group(self, attribute: str) -> str | None:

@@ -6,6 +6,7 @@ import csv
 import io
 import itertools
 import json
+import math
 import re
 import sys
 import unicodedata
@@ -18,9 +19,20 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-__all__ = ["attribute_rows", "clean", "keywords_of_file", "read_table", "read_toml", "refuse_repeats"]
+__all__ = [
+    "KEYWORD_COLUMNS",
+    "attribute_rows",
+    "clean",
+    "keywords_of_file",
+    "number",
+    "read_csv",
+    "read_table",
+    "read_toml",
+    "refuse_repeats",
+    "singular",
+]
 
-_KEYWORD_COLUMNS = ("keyword", "occupation", "emotion", "concept")
+KEYWORD_COLUMNS = ("keyword", "occupation", "emotion", "concept")
 
 
 def keywords_of_file(path: Path) -> list[Any]:
@@ -30,9 +42,9 @@ def keywords_of_file(path: Path) -> list[Any]:
         lines = (re.split(r"(?:^|\s)#", line, maxsplit=1)[0].strip() for line in _read_text(path).splitlines())
         return [line for line in lines if line]
     if suffix == ".csv":
-        rows = _read_csv(path)
+        rows = read_csv(path)
         header = [cell.strip().casefold() for cell in rows[0]] if rows else []
-        column = next((header.index(name) for name in _KEYWORD_COLUMNS if name in header), None)
+        column = next((header.index(name) for name in KEYWORD_COLUMNS if name in header), None)
         if column is not None:
             return [row[column] if column < len(row) else "" for row in rows[1:]]
         if len(header) > 1:
@@ -47,7 +59,7 @@ def keywords_of_file(path: Path) -> list[Any]:
 
 
 def attribute_rows(path: Path) -> dict[str, dict[str, list[str]]]:
-    rows = _read_csv(path)
+    rows = read_csv(path)
     header = [cell.strip().casefold() for cell in rows[0]] if rows else []
     if not {"attribute", "group", "word"} <= set(header):
         raise ValueError(f"{path} must have the columns attribute, group and word, got: {', '.join(header) or 'none'}")
@@ -77,7 +89,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path} is not valid TOML: {error}") from error
 
 
-def _read_csv(path: Path) -> list[list[str]]:
+def read_csv(path: Path) -> list[list[str]]:
     """The rows that hold something; commas, or the semicolons or tabs that spreadsheets also write, part the cells."""
     text = _read_text(path)
     first = text.partition("\n")[0]
@@ -94,6 +106,20 @@ def _read_text(path: Path) -> str:
         return path.read_text(encoding="utf-8-sig")  # spreadsheets write a byte-order mark
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not UTF-8 text (byte {error.start}: {error.reason}); save it as such") from error
+
+
+def number(cell: str, where: str) -> float | None:
+    """The number in a cell; None for an empty one and for the dashes that tables put where they have no figure."""
+    text = cell.removesuffix("%").strip()
+    if text.casefold() in ("", "-", "\N{EN DASH}", "\N{EM DASH}", "n/a", "na"):
+        return None
+    try:
+        value = float(re.sub(r"^(\d+),(\d+)$", r"\1.\2", text))  # a decimal comma
+    except ValueError:
+        raise ValueError(f"{where}: {cell!r} is not a number") from None
+    if not (math.isfinite(value) and value >= 0):
+        raise ValueError(f"{where}: a number must be 0 or more, got {cell}")
+    return value
 
 
 def clean(value: Any, what: str) -> str:
@@ -114,3 +140,19 @@ def refuse_repeats(names: Sequence[str], what: str) -> None:
         first = seen.setdefault(name.casefold(), i)
         if first != i:
             raise ValueError(f"{what} {name!r} is given twice (as number {first} and number {i}); keep one")
+
+
+def singular(text: str) -> str:
+    """Lower case, single spaces, and the last word in the singular, as far as its ending tells."""
+    text = " ".join(text.casefold().replace("_", " ").split())
+    for plural, ending in (
+        ("men", "man"),
+        ("ies", "y"),
+        ("sses", "ss"),
+        ("ches", "ch"),
+        ("shes", "sh"),
+        ("xes", "x"),
+    ):
+        if text.endswith(plural):
+            return text.removesuffix(plural) + ending
+    return text if text.endswith(("ss", "us", "is")) else text.removesuffix("s")

@@ -13,10 +13,20 @@ from pathlib import Path
 
 from fairmapping.prompts import Attribute, resolve_attributes, resolve_keywords
 
-__all__ = ["attributes", "emotion_table", "emotions", "occupation_table", "occupations", "split"]
+__all__ = [
+    "attributes",
+    "emotion_table",
+    "emotions",
+    "further",
+    "labour_targets",
+    "occupation_table",
+    "occupations",
+    "split",
+]
 
 _FOLDER = Path(__file__).parent
 _PERCENTAGES = ("women", "white", "black", "asian", "hispanic")
+_HISPANIC_COUNTED_WHITE = 0.88  # the part of Hispanic workers whom table 11 counts as white too, our estimate
 _COUNTS = ("sd15_man", "sd15_woman", "fair_diffusion_man", "fair_diffusion_woman")
 
 
@@ -28,6 +38,15 @@ def occupations() -> list[str]:
 def emotions() -> list[str]:
     """20 noun phrases such as "happy person", of the six classes in `emotion_table()`."""
     return resolve_keywords("emotions")
+
+
+def further() -> tuple[list[str], list[str]]:
+    """Occupations besides those 153, so many that a map has something to generalise from: those to fit on, and 60 to
+    report on that nothing here was ever fitted on or chosen by. None of them has figures or was ever in a caption of
+    the embedded model."""
+    rows = _rows("further.csv")
+    fit, report = ([row["keyword"] for row in rows if row["part"] == part] for part in ("fit", "report"))
+    return fit, report
 
 
 def attributes() -> dict[str, Attribute]:
@@ -53,6 +72,25 @@ def occupation_table() -> list[dict[str, str | float | int]]:
         percentages = {name: float(row[name]) for name in _PERCENTAGES}
         table.append({**row, **percentages, **{name: int(row[name]) for name in _COUNTS}})
     return table
+
+
+def labour_targets() -> dict[str, dict[str, dict[str, float]]]:
+    """What the labour force of the United States shows: occupation -> attribute -> group -> share, from table 11.
+
+    `gender` has the share of women and the rest. In `race`, where the source counts most Hispanics as white too, 88
+    of 100 of them are taken out of white, and the four shares are made to add to 1.
+    """
+    found = {}
+    for row in occupation_table():
+        women = float(row["women"]) / 100
+        race = {name: float(row[name]) for name in ("asian", "black", "hispanic", "white")}
+        race["white"] = max(race["white"] - _HISPANIC_COUNTED_WHITE * race["hispanic"], 0.0)
+        total = sum(race.values())
+        found[str(row["occupation"])] = {
+            "gender": {"female": women, "male": 1 - women},
+            "race": {name: share / total for name, share in race.items()},
+        }
+    return found
 
 
 def split(n_fit: int = 103, seed: int = 0) -> tuple[list[str], list[str]]:
