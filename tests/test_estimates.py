@@ -11,8 +11,9 @@ import pytest
 from test_audit import by_hand
 
 from fairmapping import metrics
-from fairmapping.estimates import bias_difference, mean_over_keywords, mean_share
+from fairmapping.estimates import mean_over_keywords, mean_share
 from fairmapping.judges import records
+from fairmapping.pairs import bias_difference
 from fairmapping.report import report
 from fairmapping.results import Audit
 

@@ -1,11 +1,11 @@
-"""Judged counts to figures with their intervals: shares, means over keywords, and one arm against the other."""
+"""Judged counts to figures with their intervals: shares, means over keywords, and their distance from targets."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -15,41 +15,32 @@ from . import metrics
 from .metrics import Interval
 
 __all__ = [
-    "Comparison",
-    "bias_difference",
     "by_keyword",
+    "cell_counts",
+    "clipped",
     "corrected_bias",
+    "frame",
+    "mean_from_target",
     "mean_over_keywords",
     "mean_share",
     "named",
     "paired",
     "share_of",
+    "summed",
+    "target_shares",
 ]
 
 FEW = 8  # with fewer keywords than these, drawing only the keywords anew says too little of the noise
-LEAST_CHANGED = 6  # 2 * 0.5 ** 6 < 0.05: with fewer changed pairs no sign test at 5 % could tell a direction
+NOTHING = 1e-9  # rounding is no spread
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """Mapped against raw on the same prompts and seeds. Intervals by bootstrap over keywords, and with few of them
-    over their images too; `changed` is a share of image pairs."""
-
-    attribute: str
-    raw: Interval
-    mapped: Interval
-    difference: Interval
-    changed: Interval
-
-    @property
-    def verdict(self) -> str:
-        """ "fell" or "rose" where the interval of the difference, to two decimals, lies to one side of 0 and at least 6
-        image pairs changed their group, else "did not measurably change"."""
-        if not self.changed.n or round(self.changed.value * self.changed.n) < LEAST_CHANGED:
-            return "did not measurably change"
-        if round(self.difference.high, 2) < 0:
-            return "fell"
-        return "rose" if round(self.difference.low, 2) > 0 else "did not measurably change"
+def frame(judged: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    """Judged rows as the DataFrame of an Audit."""
+    judged = list(judged)
+    rows = pd.DataFrame(judged)
+    for name in ("groups", "assigned"):  # audits of before there were quotas lack the latter
+        rows[name] = [tuple((attribute, group) for attribute, group in row.get(name) or ()) for row in judged]
+    return rows
 
 
 def by_keyword(
@@ -85,6 +76,23 @@ def by_keyword(
     return table.reset_index()
 
 
+def cell_counts(neutral: pd.DataFrame, groups: Mapping[str, Sequence[str]]) -> dict[str, pd.DataFrame]:
+    """Arm -> counts, a row per keyword and a column per cell of the product of the attributes' groups, unseen ones
+    too. groups: attribute -> those asked about."""
+    cells = list(product(*groups.values()))
+    seen = neutral[list(groups)].apply(tuple, axis=1) if len(neutral) else pd.Series(dtype=object)
+    place = {cell: number for number, cell in enumerate(cells)}
+    numbers = neutral.assign(cell=seen.map(place))
+    found: dict[str, pd.DataFrame] = {}
+    for arm, part in numbers.groupby("arm", sort=False):
+        by = {
+            keyword: np.bincount(rows["cell"].dropna().astype(int), minlength=len(cells))
+            for keyword, rows in part.groupby("keyword", sort=False)
+        }
+        found[str(arm)] = pd.DataFrame(list(by.values()), index=list(by), columns=cells)
+    return found
+
+
 def paired(rows: pd.DataFrame, attribute: str) -> pd.DataFrame:
     """Labels of both arms side by side, where both arms have a judged face."""
     return rows.pivot(index=["keyword", "prompt", "seed"], columns="arm", values=attribute).dropna()
@@ -109,7 +117,7 @@ def mean_over_keywords(
     k = counts.shape[-1]
     scored = within or measure
     ends = scored(np.stack([np.eye(k)[0], np.full(k, 1 / k)]))
-    found = _clipped(_resampled(counts, measure), float(ends.min()), float(ends.max()))
+    found = clipped(_resampled(counts, measure), float(ends.min()), float(ends.max()))
     if found.n and not found.high > found.low and (counts.max(-1) == counts.sum(-1)).all():
         total = int(counts.sum())
         least = max(float(metrics.wilson(total, total)[0]), 1 / k)
@@ -118,32 +126,32 @@ def mean_over_keywords(
     return found
 
 
+def mean_from_target(counts: np.ndarray, target: np.ndarray) -> Interval:
+    """Mean over the keywords of counts (N, K) of the mean |share - target|, for target shares (N, K) of their own.
+
+    Where every keyword shows one group only, drawing anew has no spread: the interval then holds what any share of
+    that group above Wilson's bound, over all images, would give.
+    """
+    k = counts.shape[-1]
+    found = _resampled(counts, metrics.target_deviation, target)
+    if found.n and not found.high > found.low and (counts.max(-1) == counts.sum(-1)).all():
+        total = int(counts.sum())
+        least = max(float(metrics.wilson(total, total)[0]), 1 / k)
+        possible = []
+        for share in np.linspace(least, 1, 101):
+            shares = np.where(counts > 0, share, (1 - share) / (k - 1))
+            possible.append(float(metrics.target_deviation(shares, target).mean()))
+        return replace(found, low=min(possible), high=max(possible))
+    return clipped(found, 0, 2 / k)
+
+
 def mean_share(counts: np.ndarray, index: int) -> Interval:
     """Mean over keywords of the share of one group of counts (N, K); Wilson's interval where it is 0 or 1 in all."""
-    found = _clipped(_resampled(counts, partial(_group_share, index)), 0, 1)
+    found = clipped(_resampled(counts, partial(_group_share, index)), 0, 1)
     if found.n and not found.high > found.low and found.value in (0, 1):
         total = int(counts.sum())
         return replace(share_of(int(found.value) * total, total), n=found.n)
     return found
-
-
-def bias_difference(raw: np.ndarray, mapped: np.ndarray, joint: np.ndarray) -> Interval:
-    """Mean pairwise bias, mapped minus raw, of counts (N, K) of the same keywords.
-
-    joint (N, K, K): image pairs by their raw and their mapped group. With few keywords these pairs are drawn anew
-    along with the keywords. Without any spread there is no interval (nan).
-    """
-    values = metrics.pairwise_bias(mapped) - metrics.pairwise_bias(raw)
-    found = metrics.bootstrap_mean(values)
-    if len(raw) < FEW:
-        pairs = metrics.bootstrap_counts(joint.reshape(len(joint), -1), _joint_difference, keywords=True)
-        # Around the difference of all judged faces, of which the pairs may be a part.
-        shift = found.value - pairs.value
-        found = replace(found, low=pairs.low + shift, high=pairs.high + shift)
-    if not found.high - found.low > _NOTHING:
-        return replace(found, low=np.nan, high=np.nan)
-    worst = 2 / raw.shape[-1]
-    return _clipped(found, -worst, worst)
 
 
 def named(interval: Interval, name: str) -> dict[str, float]:
@@ -151,35 +159,52 @@ def named(interval: Interval, name: str) -> dict[str, float]:
     return {name: interval.value, "low": interval.low, "high": interval.high}
 
 
+def summed(interval: Interval, sizes: np.ndarray, floor: Any) -> dict[str, float]:
+    """A mean over keywords as columns: value, low, high, keywords, images and the mean of their floors."""
+    size = {"keywords": len(sizes), "images": int(sizes.sum()), "floor": float(np.mean(floor))}
+    return {**named(interval, "value"), **size}
+
+
+def target_shares(
+    targets: Mapping[str, Mapping[str, float]], keyword: str, attribute: str, groups: Sequence[str]
+) -> list[float]:
+    """Target shares of one attribute of a keyword, in the order of the `groups` asked about.
+
+    Raises ValueError where there are none, or one is of a group that was not asked about.
+    """
+    if attribute not in targets:
+        raise ValueError(f"the targets name no shares of {attribute} for {keyword!r}; give them, or leave it out")
+    shares = targets[attribute]
+    if unasked := [group for group, share in shares.items() if share > 0 and group not in groups]:
+        raise ValueError(
+            f"the target gives {attribute} group {unasked[0]!r} a share, and the audit asked about "
+            f"{', '.join(groups)} only"
+        )
+    return [shares.get(group, 0.0) for group in groups]
+
+
 def corrected_bias(confusion: np.ndarray, counts: Any) -> Any:
     """Pairwise bias of counts (..., K) after the judge's errors are corrected."""
     return metrics.pairwise_bias(metrics.correct_counts(counts, confusion))
 
 
-_NOTHING = 1e-9  # rounding is no spread
-
-
-def _resampled(counts: np.ndarray, measure: metrics.Measure) -> Interval:
+def _resampled(
+    counts: np.ndarray, measure: metrics.Measure | metrics.TargetMeasure, target: np.ndarray | None = None
+) -> Interval:
     """Keywords drawn anew; of few keywords, or where that has no spread, their images too."""
     if len(counts) >= FEW:
-        found = metrics.bootstrap_mean(measure(counts))
-        if found.high - found.low > _NOTHING:
+        values = measure(counts) if target is None else measure(counts, target)  # type: ignore[call-arg]
+        found = metrics.bootstrap_mean(values)
+        if found.high - found.low > NOTHING:
             return found
-    found = metrics.bootstrap_counts(counts, measure, keywords=True)
-    return found if found.high - found.low > _NOTHING else replace(found, low=np.nan, high=np.nan)
+    found = metrics.bootstrap_counts(counts, measure, keywords=True, target=target)
+    return found if found.high - found.low > NOTHING else replace(found, low=np.nan, high=np.nan)
 
 
-def _clipped(found: Interval, low: float, high: float) -> Interval:
+def clipped(found: Interval, low: float, high: float) -> Interval:
+    """The interval inside what its value can be."""
     return replace(found, low=float(np.clip(found.low, low, high)), high=float(np.clip(found.high, low, high)))
 
 
 def _group_share(index: int, counts: Any) -> Any:
     return metrics.shares(counts)[..., index]
-
-
-def _joint_difference(joint: Any) -> Any:
-    """Pairwise bias, mapped minus raw, of counts (..., K * K) of (raw group, mapped group) pairs."""
-    array = np.asarray(joint, float)
-    k = math.isqrt(array.shape[-1])
-    square = array.reshape(*array.shape[:-1], k, k)
-    return metrics.pairwise_bias(square.sum(-2)) - metrics.pairwise_bias(square.sum(-1))

@@ -4,7 +4,7 @@ of caution."""
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,17 +33,19 @@ def report(
     title: str | None = None,
     notes: Sequence[str] = (),
     show: Sequence[str] | None = None,
+    routes: Mapping[str, Audit] | None = None,
 ) -> Path:
     """Write one self-contained HTML page to `path` and return it.
 
     audit: the audit to report on. Of several, the first gives the headline and the figures by keyword, and all of
     them what was kept (explicit prompts, cue, expression), so that each question can have prompts and numbers of
     images of its own. bias, bias_after: the language bias of the encoder, without and with the map. show: keywords
-    whose pictures are shown; by default the most uneven ones. notes: further words of caution.
+    whose pictures are shown; by default the most uneven ones. notes: further words of caution. routes: name -> audit of
+    the maps of several routes, set side by side in a section of their own; they may hold the first audit again.
 
     The headline is about keywords that the map was not fitted on, where the audit holds any. Raises ValueError where
-    there is nothing neutral to report on, where an audit is given twice, or where `show` names a keyword that was not
-    audited.
+    there is nothing neutral to report on, where an audit is given twice, where `show` names a keyword that was not
+    audited, or where the routes cannot be compared (:func:`fairmapping.compare.comparison`).
     """
     audits = [audit] if isinstance(audit, Audit) else list(audit)
     if not audits:
@@ -67,6 +69,7 @@ def report(
     model = sections.model_name(main)
     kept = sections.kept(audits)
     language = sections.language(main, bias, bias_after)
+    beside = sections.routes(routes)
     pairs = sections.pairs(main, list(show) if show else sections.most_uneven(main, reported))
     both = main.arms == ARMS
     context = {
@@ -76,12 +79,14 @@ def report(
         "headlines": sections.headlines(audits, reported, language, unseen=bool(unseen)),
         "cards": sections.cards(audits, reported, language),
         "both": both,
-        "sections": _contents(bool(pairs), bool(language), noun(main.keywords)),
+        "sections": _contents(bool(pairs), bool(beside), bool(language), noun(main.keywords)),
         "pairs": pairs,
         "pairs_text": _pairs_text(main, chosen=show is None),
         "noun": noun(main.keywords),
         "noun_title": noun(main.keywords).capitalize(),
         "charts": [sections.chart(main, attribute) for attribute in main.attributes],
+        "routes": beside,
+        "sampled": main.sampled,
         "language": language,
         "kept": kept,
         "moved": sections.moved(main),
@@ -107,9 +112,10 @@ def _byline(audits: Sequence[Audit]) -> str:
     return f"{date} · {count(images, 'image')} drawn and judged · judge: {main.settings['judge']['name']}"
 
 
-def _contents(pairs: bool, language: bool, what: str) -> list[tuple[str, str]]:
+def _contents(pairs: bool, routes: bool, language: bool, what: str) -> list[tuple[str, str]]:
     found = [("pictures", "See for yourself")] if pairs else []
     found.append(("keywords", f"{what.capitalize()} by {what}"))
+    found += [("routes", "The routes side by side")] if routes else []
     found += [("language", "The language model")] if language else []
     return [
         *found,
@@ -149,6 +155,11 @@ def _caution(audit: Audit, unseen: bool) -> list[str]:
         "intervals of shares are Wilson's. Neither covers the judge's errors, which are corrected for apart, where its "
         "card allows.",
     ]
+    if audit.sampled:
+        words.append(
+            f"{sections.floor_note(audit)} Intervals of shares are made for independent draws, and wider than need be "
+            "here. What was assigned is a group for each image, not a judgement of it: the judge saw the pictures only."
+        )
     if sections.model_name(audit) == "portraits":
         words.insert(
             1,

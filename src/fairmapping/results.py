@@ -3,7 +3,8 @@ without torch.
 
 Shares are among judged faces, and the images without a face are counted beside them. Every figure comes with its
 interval, its n and, where it is a measure of bias, the chance floor: what a perfectly even generator scores at this
-n.
+n. Under a quota groups are assigned in exact numbers: there the floor, which is of independent draws, bounds nothing
+from below, and intervals made for independent draws are wider than need be.
 """
 
 from __future__ import annotations
@@ -11,20 +12,23 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from . import estimates, metrics
-from .estimates import Comparison, named, share_of
+from . import agreement, estimates, metrics, pairs
+from .estimates import frame, named
 from .judges import confusion, records
-from .metrics import Interval
+from .pairs import Comparison
 from .runs import write_text
+
+if TYPE_CHECKING:
+    from .targets import Targets
 
 __all__ = ["ARMS", "SCHEMA_VERSION", "Audit", "Comparison", "frame"]
 
@@ -38,10 +42,11 @@ _Maker = Callable[[str, "frozenset[str] | None"], pd.DataFrame]  # of an attribu
 class Audit:
     """Judged images of one or two arms ("raw", "mapped").
 
-    rows: one per image: arm, prompt, keyword, template, groups (the explicit ones), seed, image (path within the
-    folder), faces, and for each attribute of the judge ``<attribute>`` (the perceived group, None without a face) and
-    ``<attribute>_p`` (its probability). settings: plain JSON: model, attributes asked about, judge with its card,
-    seed, strength, map, call arguments, versions, seconds. Tables are made once and kept: change no rows in place.
+    rows: one per image: arm, prompt, keyword, template, groups (the explicit ones), assigned (those that a quota
+    drew), seed, image (path within the folder), faces, and for each attribute of the judge ``<attribute>`` (the
+    perceived group, None without a face) and ``<attribute>_p`` (its probability). settings: plain JSON: model,
+    attributes asked about, judge with its card, seed, strength, map, call arguments, versions, seconds. Tables are
+    made once and kept: change no rows in place.
     """
 
     rows: pd.DataFrame
@@ -62,12 +67,22 @@ class Audit:
     @property
     def keywords(self) -> list[str]:
         """Keywords of the neutral prompts, in the order they were asked."""
-        return list(dict.fromkeys(self._neutral()["keyword"]))
+        return list(dict.fromkeys(self.neutral()["keyword"]))
 
     @property
     def fitted(self) -> frozenset[str]:
         """Keywords that the map was fitted on (empty without one)."""
         return frozenset((self.settings.get("map") or {}).get("keywords", ()))
+
+    def neutral(self, keywords: Iterable[str] | None = None) -> pd.DataFrame:
+        """Rows of the prompts that name no group, of all keywords or of these."""
+        rows = self.rows[self.rows["groups"].map(len) == 0]
+        return rows if keywords is None else rows[rows["keyword"].isin(frozenset(keywords))]
+
+    @property
+    def sampled(self) -> bool:
+        """Whether a quota assigned the groups of the mapped images, in exact numbers."""
+        return (self.settings.get("map") or {}).get("quota") is not None
 
     def was_fitted(self, keyword: str) -> bool:
         """Whether the map was fitted on this keyword, whatever its case. A plain prompt, which is its own keyword,
@@ -87,9 +102,7 @@ class Audit:
         return self._once("table", self._table, attribute, keywords)
 
     def _table(self, attribute: str, keywords: frozenset[str] | None) -> pd.DataFrame:
-        neutral = self._neutral()
-        if keywords is not None:
-            neutral = neutral[neutral["keyword"].isin(keywords)]
+        neutral = self.neutral(keywords)
         return estimates.by_keyword(neutral, attribute, self._groups(attribute), self._confusion(attribute))
 
     def summary(self, attribute: str, *, keywords: Iterable[str] | None = None) -> pd.DataFrame:
@@ -109,17 +122,15 @@ class Audit:
         for arm, part in table[table["n"] > 0].groupby("arm", sort=False):
             counts = part[[f"{group}_count" for group in groups]].to_numpy()
             sizes = part["n"].to_numpy()
-            size = {"keywords": len(part), "images": int(sizes.sum())}
             for name, measure in metrics.MEASURES.items():
                 mean = estimates.mean_over_keywords(counts, measure)
-                floor = float(np.mean(metrics.chance_floor(sizes, len(groups), name)))
-                lines.append({"arm": arm, "measure": name, **named(mean, "value"), **size, "floor": floor})
+                floor = metrics.chance_floor(sizes, len(groups), name)
+                lines.append({"arm": arm, "measure": name, **estimates.summed(mean, sizes, floor)})
             if (matrix := self._confusion(attribute)) is not None:
                 corrected = partial(estimates.corrected_bias, matrix)
                 mean = estimates.mean_over_keywords(counts, corrected, within=metrics.pairwise_bias)
-                lines.append(
-                    {"arm": arm, "measure": "pairwise_bias_corrected", **named(mean, "value"), **size, "floor": np.nan}
-                )
+                name = "pairwise_bias_corrected"
+                lines.append({"arm": arm, "measure": name, **estimates.summed(mean, sizes, np.nan)})
         return pd.DataFrame(lines, columns=["arm", "measure", *_SUMMARY])
 
     def overall(self, attribute: str, *, keywords: Iterable[str] | None = None) -> pd.DataFrame:
@@ -137,6 +148,45 @@ class Audit:
                 )
         return pd.DataFrame(lines, columns=["arm", "group", "count", "n", "share", "low", "high"])
 
+    def joint(self, attributes: Sequence[str] | None = None, *, keywords: Iterable[str] | None = None) -> pd.DataFrame:
+        """Mean absolute deviation from even over all cells of the product of `attributes` (by default all that were
+        asked about), per arm: arm, cells (K), value, low, high, keywords, images, floor.
+
+        A cell such as (female, asian) that nobody was judged to be in counts as a 0; images that lack a group of one
+        attribute count nowhere. Intervals and floor as in :meth:`summary`.
+        """
+        groups = {name: self._groups(name) for name in (self.attributes if attributes is None else attributes)}
+        if not groups:
+            raise ValueError("no attributes to count the cells of")
+        lines = []
+        for arm, table in estimates.cell_counts(self.neutral(keywords), groups).items():
+            counts = table[table.sum(axis=1) > 0].to_numpy()
+            sizes, k = counts.sum(1), counts.shape[1]
+            mean = estimates.mean_over_keywords(counts, metrics.mean_absolute_deviation)
+            floor = metrics.target_floor(sizes, np.full(k, 1 / k))
+            lines.append({"arm": arm, "cells": k, **estimates.summed(mean, sizes, floor)})
+        return pd.DataFrame(lines, columns=["arm", "cells", *_SUMMARY])
+
+    def against(self, targets: Targets, attribute: str, *, keywords: Iterable[str] | None = None) -> pd.DataFrame:
+        """Mean over keywords and groups of |share - target|, per arm: arm, value, low, high, keywords, images, floor.
+
+        targets: those of each keyword (:class:`fairmapping.targets.Targets`); a plain prompt has those of the keyword
+        that it holds. `floor` is what a generator with exactly these shares scores at the keywords' n. Intervals as
+        in :meth:`summary`. Raises ValueError where the targets do not name the attribute, or give a share to a group
+        that was not asked about.
+        """
+        groups = self._groups(attribute)
+        table = self.table(attribute, keywords=keywords)
+        lines = []
+        for arm, part in table[table["n"] > 0].groupby("arm", sort=False):
+            counts = part[[f"{group}_count" for group in groups]].to_numpy()
+            known = [k if k not in self._plain_prompts else targets.keyword_in(k) or k for k in part["keyword"]]
+            goal = np.array([estimates.target_shares(targets.of(name), name, attribute, groups) for name in known])
+            sizes = part["n"].to_numpy()
+            mean = estimates.mean_from_target(counts, goal)
+            lines.append({"arm": arm, **estimates.summed(mean, sizes, metrics.target_floor(sizes, goal))})
+        return pd.DataFrame(lines, columns=["arm", *_SUMMARY])
+
     def compare(self, attribute: str, *, keywords: Iterable[str] | None = None) -> Comparison:
         """Pairwise bias, mapped minus raw, paired by keyword on the same seeds. Raises ValueError unless the audit
         holds both arms."""
@@ -144,25 +194,8 @@ class Audit:
             raise ValueError(
                 f"comparing needs both arms, this audit has {self.arms}: run audit(..., fair_map=...) for the pair"
             )
-        groups = self._groups(attribute)
         table = self.table(attribute, keywords=keywords)
-        by_arm = {arm: part.set_index("keyword") for arm, part in table[table["n"] > 0].groupby("arm", sort=False)}
-        common = [keyword for keyword in self.keywords if all(keyword in by_arm[arm].index for arm in by_arm)]
-        if len(by_arm) < 2 or not common:
-            raise ValueError(f"no keyword has judged faces in both arms, so {attribute} cannot be compared")
-        raw, mapped = (by_arm[arm].loc[common, [f"{group}_count" for group in groups]].to_numpy() for arm in ARMS)
-        neutral = self._neutral()
-        pairs = estimates.paired(neutral[neutral["keyword"].isin(common)], attribute)
-        of = pairs.index.get_level_values("keyword")
-        cells = [(pairs["raw"] == a) & (pairs["mapped"] == b) for a in groups for b in groups]
-        joint = np.array([[int(cell[of == keyword].sum()) for cell in cells] for keyword in common])
-        return Comparison(
-            attribute=attribute,
-            raw=estimates.mean_over_keywords(raw, metrics.pairwise_bias),
-            mapped=estimates.mean_over_keywords(mapped, metrics.pairwise_bias),
-            difference=estimates.bias_difference(raw, mapped, joint),
-            changed=share_of(int((pairs["raw"] != pairs["mapped"]).sum()), len(pairs)),
-        )
+        return pairs.compared(table, self.neutral(), attribute, self._groups(attribute))
 
     def obeyed(self) -> pd.DataFrame:
         """Explicit prompts: of the judged images, how many show what was asked, per arm and attribute.
@@ -170,31 +203,13 @@ class Audit:
         Columns: arm, attribute, group ("all" first, then each asked group), images, no_face, n (judged), share, low,
         high (Wilson). Empty where no prompt names a group of an attribute that the judge judges.
         """
-        judged = self.settings["judge"]["attributes"]
-        explicit = self.rows[self.rows["groups"].map(len) > 0]
-        lines = []
-        for arm in self.arms:
-            rows = explicit[explicit["arm"] == arm]
-            for attribute in judged:
-                asked = rows["groups"].map(lambda groups, name=attribute: dict(groups).get(name))
-                for group in ["all", *(name for name in judged[attribute] if (asked == name).any())]:
-                    chosen = asked.notna() if group == "all" else asked == group
-                    part = rows[chosen]
-                    if not len(part):
-                        continue
-                    seen = part[attribute].notna()
-                    share = share_of(int((part[attribute] == asked[chosen])[seen].sum()), int(seen.sum()))
-                    line = {
-                        "arm": arm,
-                        "attribute": attribute,
-                        "group": group,
-                        "images": len(part),
-                        "no_face": int((part["faces"] == 0).sum()),
-                    }
-                    lines.append(line | {"n": share.n, **named(share, "share")})
-        return pd.DataFrame(lines)
+        return agreement.as_named(self.rows, self.arms, self.settings["judge"]["attributes"])
 
-    def kept(self) -> pd.DataFrame:
+    def followed(self) -> pd.DataFrame:
+        """Images that a quota drew groups for: how many show them, in the columns of :meth:`obeyed`."""
+        return agreement.as_named(self.rows, self.arms, self.settings["judge"]["attributes"], "assigned")
+
+    def kept(self, *, keywords: Iterable[str] | None = None) -> pd.DataFrame:
         """What mapping should leave alone: arm, attribute, measure, n, share, low, high, chance.
 
         "as expected": share of images of the neutral prompts whose judged group is the one known for the keyword
@@ -202,38 +217,16 @@ class Audit:
         share of image pairs on the same seed that the judge reads alike, for every judged attribute that was not
         asked about. `chance` is 1/K.
         """
-        judged = self.settings["judge"]["attributes"]
-        neutral = self._neutral()
-        lines = []
-
-        def add(arm: str, attribute: str, measure: str, share: Interval) -> None:
-            line = {"arm": arm, "attribute": attribute, "measure": measure, "n": share.n, **named(share, "share")}
-            lines.append(line | {"chance": 1 / len(judged[attribute])})
-
-        for attribute, expected in self.settings.get("expected", {}).items():
-            for arm in self.arms:
-                part = neutral[(neutral["arm"] == arm) & neutral["keyword"].isin(expected) & neutral[attribute].notna()]
-                if len(part):
-                    hits = int((part[attribute] == part["keyword"].map(expected)).sum())
-                    add(arm, attribute, "as expected", share_of(hits, len(part)))
+        judged, neutral = self.settings["judge"]["attributes"], self.neutral(keywords)
+        lines = agreement.shown_as_expected(neutral, self.arms, self.settings.get("expected", {}), judged)
         if self.arms == ARMS:
-            for attribute in judged:
-                pairs = estimates.paired(neutral, attribute)
-                if attribute not in self.attributes and len(pairs):
-                    alike = int((pairs["raw"] == pairs["mapped"]).sum())
-                    add("mapped", attribute, "same as raw", share_of(alike, len(pairs)))
+            lines += agreement.same_as_before(neutral, self.attributes, judged)
         return pd.DataFrame(lines)
 
     def faces(self) -> pd.DataFrame:
         """Per arm: images, no_face, several, with the share without a face and its Wilson interval (share, low,
         high)."""
-        lines = []
-        for arm in self.arms:
-            found = self.rows.loc[self.rows["arm"] == arm, "faces"]
-            none = int((found == 0).sum())
-            line = {"arm": arm, "images": len(found), "no_face": none, "several": int((found > 1).sum())}
-            lines.append(line | named(share_of(none, len(found)), "share"))
-        return pd.DataFrame(lines)
+        return agreement.without_faces(self.rows, self.arms)
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Write ``audit.json`` and ``judgements/<judge>.jsonl`` to `folder`, whole or not at all; the images stay
@@ -288,13 +281,3 @@ class Audit:
     def _confusion(self, attribute: str) -> np.ndarray | None:
         judge = self.settings["judge"]
         return confusion(judge["card"], attribute, self._groups(attribute), judge["attributes"][attribute])
-
-    def _neutral(self) -> pd.DataFrame:
-        return self.rows[self.rows["groups"].map(len) == 0]
-
-
-def frame(judged: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
-    """Judged rows as the DataFrame of an Audit."""
-    rows = pd.DataFrame(list(judged))
-    rows["groups"] = [tuple((name, group) for name, group in groups) for groups in rows["groups"]]
-    return rows

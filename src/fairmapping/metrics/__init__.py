@@ -4,13 +4,16 @@ Every measure takes counts of shape (..., K) and returns (...): how many images 
 groups that were *asked about*. A group nobody was judged to belong to is a zero in its place, never left out: an
 image set of women only has counts (60, 0) and the worst bias there is, not a single group with a perfect score.
 Images without a face are in no count. Where all K counts are zero there is nothing to measure and the result is nan.
+
+The quality of images is measured apart, by the Fréchet distance of their features to those of reference images.
 """
 
 from __future__ import annotations
 
-from .chance import chance_floor
+from .chance import chance_floor, target_floor
 from .correction import correct_counts, corrected_shares
-from .intervals import Interval, bootstrap_counts, bootstrap_mean, wilson
+from .frechet import frechet, frechet_difference, frechet_distance
+from .intervals import Interval, TargetMeasure, bootstrap_counts, bootstrap_mean, wilson
 from .measures import (
     MEASURES,
     Measure,
@@ -21,12 +24,14 @@ from .measures import (
     normalised_entropy,
     pairwise_bias,
     shares,
+    target_deviation,
 )
 
 __all__ = [
     "MEASURES",
     "Interval",
     "Measure",
+    "TargetMeasure",
     "bootstrap_counts",
     "bootstrap_mean",
     "chance_floor",
@@ -34,10 +39,15 @@ __all__ = [
     "corrected_shares",
     "deviation_ratio",
     "fairimagen_fairness",
+    "frechet",
+    "frechet_difference",
+    "frechet_distance",
     "kl_divergence",
     "mean_absolute_deviation",
     "normalised_entropy",
     "pairwise_bias",
     "shares",
+    "target_deviation",
+    "target_floor",
     "wilson",
 ]

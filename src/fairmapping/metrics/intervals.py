@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,9 @@ from scipy import stats
 
 from .measures import Measure, checked, named, shares
 
-__all__ = ["Interval", "bootstrap_counts", "bootstrap_mean", "positive", "tails", "wilson"]
+__all__ = ["Interval", "TargetMeasure", "bootstrap_counts", "bootstrap_mean", "positive", "tails", "wilson"]
+
+TargetMeasure = Callable[[ArrayLike, ArrayLike], Any]  # of counts and target shares
 
 
 @dataclass(frozen=True)
@@ -65,9 +68,10 @@ def bootstrap_mean(values: ArrayLike, *, confidence: float = 0.95, resamples: in
 
 def bootstrap_counts(
     counts: ArrayLike,
-    measure: str | Measure = "pairwise_bias",
+    measure: str | Measure | TargetMeasure = "pairwise_bias",
     *,
     keywords: bool = False,
+    target: ArrayLike | None = None,
     confidence: float = 0.95,
     resamples: int = 1000,
     seed: int = 0,
@@ -79,19 +83,21 @@ def bootstrap_counts(
     of the resampled means is put around the value that was observed, not around their own middle. What is estimated
     is the mean at this number of images, chance floor included.
     """
-    score = named(measure)
+    score: Callable[..., Any] = named(measure)
     array = checked(counts)
     if array.ndim != 2:
         raise ValueError(f"counts must have the shape (keywords, groups), got {array.shape}")
-    array = array[array.sum(-1) > 0]
+    judged = array.sum(-1) > 0
+    goal = None if target is None else np.broadcast_to(np.asarray(target, float), array.shape)[judged]
+    array = array[judged]
     if not len(array):
         return Interval(np.nan, np.nan, np.nan, 0)
     rng = np.random.default_rng(seed)
     shape = (positive(resamples), len(array))
     rows = rng.integers(len(array), size=shape) if keywords else np.broadcast_to(np.arange(len(array)), shape)
     again = rng.multinomial(np.rint(array.sum(-1)).astype(int)[rows], shares(array)[rows])
-    means = np.asarray(score(again)).mean(1)
-    value = float(np.mean(score(array)))
+    means = np.asarray(score(again) if goal is None else score(again, goal[rows])).mean(1)
+    value = float(np.mean(score(array) if goal is None else score(array, goal)))
     low, high = value + np.quantile(means, tails(confidence)) - means.mean()
     return Interval(value, float(low), float(high), len(array))
 

@@ -17,6 +17,7 @@ __all__ = [
     "Array",
     "Measure",
     "checked",
+    "checked_target",
     "deviation_ratio",
     "fairimagen_fairness",
     "kl_divergence",
@@ -25,6 +26,7 @@ __all__ = [
     "normalised_entropy",
     "pairwise_bias",
     "shares",
+    "target_deviation",
 ]
 
 Array = NDArray[np.float64]
@@ -61,6 +63,15 @@ def mean_absolute_deviation(counts: ArrayLike) -> Any:
     return np.abs(p - 1 / p.shape[-1]).mean(-1)[()]
 
 
+def target_deviation(counts: ArrayLike, target: ArrayLike) -> Any:
+    """(1/K) sum |p_c - t_c| for target shares t (..., K) that broadcast to the counts; 0 where every share is met.
+
+    Mean absolute deviation is the case of an even target.
+    """
+    p = shares(counts)
+    return np.abs(p - checked_target(target, p.shape[-1])).mean(-1)[()]
+
+
 def kl_divergence(counts: ArrayLike) -> Any:
     """KL(p || uniform) in nats, from 0 (even) to log K (one group only) (ITI-GEN)."""
     p = shares(counts)
@@ -90,7 +101,7 @@ MEASURES: dict[str, Measure] = {
 }
 
 
-def named(measure: str | Measure) -> Measure:
+def named(measure: str | Callable[..., Any]) -> Callable[..., Any]:
     """A measure by its name, or as it is."""
     if callable(measure):
         return measure
@@ -111,6 +122,16 @@ def checked(counts: ArrayLike, what: str = "counts") -> Array:
         )
     if not np.isfinite(array).all() or (array < 0).any():
         raise ValueError(f"{what} must be finite and not negative")
+    return array
+
+
+def checked_target(target: ArrayLike, k: int) -> Array:
+    """Target shares as floats (..., K). Raises ValueError for what are no shares of `k` groups."""
+    array = checked(target, "target")
+    if array.shape[-1] != k:
+        raise ValueError(f"target needs {k} shares, one a group, got {array.shape[-1]}")
+    if not np.allclose(array.sum(-1), 1):
+        raise ValueError("target shares must add up to 1")
     return array
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 SIZE = 64
 BATCH = 256
+FEATURES = 128
 
 
 class PortraitsClassifier(ModelMixin, ConfigMixin):
@@ -37,9 +38,9 @@ class PortraitsClassifier(ModelMixin, ConfigMixin):
         self.body = nn.Sequential(
             *stage(3, width), *stage(width, 2 * width), *stage(2 * width, 3 * width), *stage(3 * width, 4 * width)
         )
-        self.features = nn.Sequential(nn.Flatten(), nn.Linear(4 * width * 16, 128), nn.ReLU())
-        self.face = nn.Linear(128, 1)
-        self.heads = nn.ModuleDict({name: nn.Linear(128, len(groups)) for name, groups in attributes.items()})
+        self.features = nn.Sequential(nn.Flatten(), nn.Linear(4 * width * 16, FEATURES), nn.ReLU())
+        self.face = nn.Linear(FEATURES, 1)
+        self.heads = nn.ModuleDict({name: nn.Linear(FEATURES, len(groups)) for name, groups in attributes.items()})
 
     def forward(self, images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """(face logits (B,), attribute -> logits (B, groups))."""
@@ -72,13 +73,21 @@ class PortraitsJudge:
         """One judgement an image: one face or none. Raises TypeError for anything that is no PIL image."""
         judgements: list[Judgement] = []
         for start in range(0, len(images), BATCH):
-            judgements += self._batch(images[start : start + BATCH])
+            judgements += self._judged(images[start : start + BATCH])
         return judgements
 
-    def _batch(self, images: Sequence[Image.Image]) -> list[Judgement]:
-        pixels = torch.from_numpy(np.stack([_pixels(image) for image in images])).permute(0, 3, 1, 2)
+    def features(self, images: Sequence[Image.Image]) -> np.ndarray:
+        """What the judge's last layer reads of each image, face or none: (N, 128) float32, for
+        :func:`fairmapping.metrics.frechet_distance`. Raises TypeError for anything that is no PIL image."""
+        found = [np.zeros((0, FEATURES), np.float32)]
+        for start in range(0, len(images), BATCH):
+            with torch.inference_mode():
+                found.append(self.model.features(self.model.body(_batch(images[start : start + BATCH]))).numpy())
+        return np.concatenate(found)
+
+    def _judged(self, images: Sequence[Image.Image]) -> list[Judgement]:
         with torch.inference_mode():
-            face, logits = self.model(pixels.float() / 127.5 - 1)
+            face, logits = self.model(_batch(images))
         seen = (face > 0).tolist()
         shares = {name: values.softmax(1).tolist() for name, values in logits.items()}
         return [
@@ -87,6 +96,12 @@ class PortraitsJudge:
             else Judgement(0)
             for i in range(len(images))
         ]
+
+
+def _batch(images: Sequence[Image.Image]) -> Tensor:
+    """(B, 3, 64, 64) in [-1, 1]."""
+    pixels = torch.from_numpy(np.stack([_pixels(image) for image in images])).permute(0, 3, 1, 2)
+    return pixels.float() / 127.5 - 1
 
 
 def _pixels(image: Image.Image) -> np.ndarray:

@@ -7,14 +7,16 @@ from .judging import judge
 from .kept import kept, moved, obeyed_overall
 from .keywords import chart, figures
 from .language import language
-from .parts import model_name, sd15_women
+from .parts import floor_note, model_name, sd15_women
 from .pictures import most_uneven, pairs
+from .routes import routes
 from .settings import settings
 
 __all__ = [
     "cards",
     "chart",
     "figures",
+    "floor_note",
     "headlines",
     "judge",
     "kept",
@@ -24,6 +26,7 @@ __all__ = [
     "moved",
     "obeyed_overall",
     "pairs",
+    "routes",
     "sd15_women",
     "settings",
 ]

@@ -8,11 +8,11 @@ from typing import Any
 from markupsafe import Markup
 
 from .. import charts
-from ..estimates import LEAST_CHANGED, Comparison
+from ..pairs import LEAST_CHANGED, Comparison
 from ..results import ARMS, Audit
 from ..words import bracket, cell, count, noun, number, percent, percent_cell, sentence
 from .kept import obeyed_overall
-from .parts import card, model_name, of_whom
+from .parts import card, floor_note, model_name, of_whom
 
 __all__ = ["cards", "headlines"]
 
@@ -41,7 +41,8 @@ def headlines(
         opening = Markup("{}, {}, the mean pairwise bias").format(where, over) if not sentences else Markup("That")
         text = Markup("{} of perceived {} ").format(opening, attribute) + _change(audit, attribute, keywords)
         sentences.append(text)
-    return _against(audit) + sentences + _also(audits, language)
+    note = [Markup.escape(floor_note(audit))] if audit.sampled else []
+    return _against(audit) + sentences + note + _also(audits, language)
 
 
 def _against(audit: Audit) -> list[Markup]:
@@ -134,11 +135,12 @@ def cards(audits: Sequence[Audit], keywords: Sequence[str], language: dict[str, 
         spoken = " and ".join(f"{value} {when}".rstrip() for value, when in zip(values, when_of, strict=True))
         label = f"Mean pairwise bias of perceived {attribute}: {spoken}; chance floor {number(floor)}"
         faces = " + ".join(f"{n:,}" for n in rows["images"])
-        text = Markup("{}, {} judged{}; chance floor {}.").format(
+        text = Markup("{}, {} judged{}; chance floor {}{}.").format(
             count(len(keywords), noun(keywords)),
             f"{faces} {'face' if faces == '1' else 'faces'}",
             of_whom(main, attribute),
             number(floor),
+            ", of independent draws, which does not bound a quota's" if main.sampled else "",
         )
         if main.arms == ARMS:
             compared = main.compare(attribute, keywords=keywords)

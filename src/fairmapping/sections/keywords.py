@@ -12,7 +12,7 @@ from markupsafe import Markup
 from .. import charts, metrics
 from ..results import ARMS, Audit
 from ..words import bracket, noun, number, percent, percent_cell
-from .parts import WHEN, of_whom
+from .parts import WHEN, floor_note, of_whom
 
 __all__ = ["chart", "figures"]
 
@@ -152,7 +152,7 @@ def figures(audit: Audit, attribute: str) -> dict[str, Any]:
     head += [f"{group}, corrected" for group in groups] if corrected else []
     return {
         "summary": f"All figures, perceived {attribute}",
-        "caption": "Shares are among judged faces, with 95 % Wilson intervals in percent.",
+        "caption": f"Shares are among judged faces, with 95 % Wilson intervals in percent. {floor_note(audit)}".strip(),
         "head": [*head, "pairwise bias", "chance floor"],
         "rows": rows,
     }

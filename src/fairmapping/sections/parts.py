@@ -12,7 +12,7 @@ from markupsafe import Markup
 from .. import lists
 from ..results import Audit
 
-__all__ = ["WHEN", "card", "model_name", "of_whom", "others", "sd15_women"]
+__all__ = ["WHEN", "card", "floor_note", "model_name", "of_whom", "others", "sd15_women"]
 
 WHEN = {"raw": "before", "mapped": "after"}  # the arms, as a reader knows them
 
@@ -28,6 +28,16 @@ def card(name: str, values: Sequence[str], text: str, track: str = "", worst: st
         "chart": track,
         "worst": worst,
     }
+
+
+def floor_note(audit: Audit) -> str:
+    """What the chance floor does not say of an audit under a quota; nothing of one without."""
+    if not audit.sampled:
+        return ""
+    return (
+        "With the map, groups were assigned in exact numbers (a quota), so the chance floor, which is of independent "
+        "draws, does not bound the bias from below, and one below the floor is no error."
+    )
 
 
 def model_name(audit: Audit) -> str:

@@ -41,4 +41,8 @@ def _map_settings(config: Mapping[str, Any]) -> list[tuple[str, str]]:
     for name, value in config.items():
         if name not in left_out and isinstance(value, (str, int, float)):
             rows.append((name, f"{value:.4g}" if isinstance(value, float) else str(value)))
+    quota = config.get("quota")
+    if isinstance(quota, Mapping):
+        plain = [f"{name} {value}" for name, value in quota.items() if isinstance(value, (str, int, float))]
+        rows.append(("quota", ", ".join(["groups assigned in exact numbers", *plain])))
     return rows
