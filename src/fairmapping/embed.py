@@ -20,7 +20,17 @@ from torch import Tensor
 from .progress import progress_bar
 from .prompts import Prompt
 
-__all__ = ["Embeddings", "Encoding", "check_pipeline", "cut_off", "encode", "fingerprint", "read", "texts_of"]
+__all__ = [
+    "Embeddings",
+    "Encoding",
+    "check_pipeline",
+    "cut_off",
+    "encode",
+    "encoding",
+    "fingerprint",
+    "read",
+    "texts_of",
+]
 
 # How the families call the number of images (videos, sounds) that encode_prompt repeats each prompt for.
 _REPEATS = ("num_images_per_prompt", "num_videos_per_prompt", "num_waveforms_per_prompt")
@@ -92,8 +102,7 @@ def encode(pipe: Any, prompts: Sequence[str | Prompt], *, batch_size: int = 64, 
     with progress_bar("encoding", len(texts), "prompts", shown=progress) as advance:
         for start in range(0, len(texts), batch_size):
             chunk = texts[start : start + batch_size]
-            arguments = _arguments(pipe, chunk)
-            found = read(pipe, pipe.encode_prompt(**arguments), arguments | {"prompt": chunk})
+            found = encoding(pipe, chunk)
             pooled = None if found.pooled is None else found.pooled.float().cpu()
             parts.append(Embeddings(found.sequence.float().cpu(), found.mask.cpu(), pooled))
             advance(len(chunk))
@@ -103,6 +112,12 @@ def encode(pipe: Any, prompts: Sequence[str | Prompt], *, batch_size: int = 64, 
         torch.cat([_lengthen(part.mask, length) for part in parts]),
         None if parts[0].pooled is None else torch.cat([part.pooled for part in parts if part.pooled is not None]),
     )
+
+
+def encoding(pipe: Any, texts: Sequence[str]) -> Encoding:
+    """What a call of the pipeline without guidance makes of these texts, in its own dtype and on its own device."""
+    arguments = _arguments(pipe, list(texts))
+    return read(pipe, pipe.encode_prompt(**arguments), arguments | {"prompt": list(texts)})
 
 
 def texts_of(prompts: Sequence[str | Prompt]) -> list[str]:

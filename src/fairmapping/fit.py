@@ -1,36 +1,33 @@
-"""Fit a FairMap: L_text + weight * L_fair, by gradient through the paper's deep linear network, or exactly.
-
-L_text keeps every mapped embedding, neutral or attribute-specific, near the original. L_fair is the variance, within
-each set of attribute-specific versions, of their distances to the neutral prompt (Li et al., arXiv 2311.17695). Both
-are relative to the unmapped embeddings, so that a weight means the same for every encoder. docs/method.md has the
-mathematics.
-"""
+"""Fit a map for a pipeline by one of four routes."""
 
 from __future__ import annotations
 
-import platform
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+import inspect
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 import torch
-from torch import Tensor
 
-from .bias import Contrasts, Distance, LanguageBias, can_be_even
-from .embed import fingerprint
-from .gradient import descend
-from .mapping import FairMap, MapConfig
-from .progress import progress_bar
-from .prompts import DEFAULT_TEMPLATES, AttributeSource, KeywordSource, resolve_keywords
-from .solve import Objective, Terms, solve
+from .calibrated_route import fit_calibrated
+from .denoiser_route import fit_denoiser, fit_sampled
+from .embed import check_pipeline, fingerprint
+from .mapping import FairMap
+from .prompts import Attribute, AttributeSource, KeywordSource, neutral, resolve_attributes, resolve_keywords
+from .targets import Targets, resolve_targets
+from .text_route import fit_text
 
-__all__ = ["Solver", "fit", "fit_embeddings", "objective"]
+__all__ = ["Route", "fit"]
 
-Solver = Literal["exact", "gradient"]
-_SAMPLE = 8192  # rows that stand for all, where there are hundreds of thousands
+Route = Literal["sampled", "denoiser", "calibrated", "text"]
+_ROUTES: dict[str, Callable[..., FairMap]] = {
+    "sampled": fit_sampled,
+    "denoiser": fit_denoiser,
+    "calibrated": fit_calibrated,
+    "text": fit_text,
+}
 
 
 def fit(
@@ -38,195 +35,71 @@ def fit(
     keywords: KeywordSource,
     attributes: AttributeSource = ("gender", "race"),
     *,
-    templates: Sequence[str] = DEFAULT_TEMPLATES,
-    solver: Solver = "exact",
-    distance: Distance = "pooled",
-    weight: float = 0.6,
-    ridge: float = 0.2,
-    depth: int = 8,
-    steps: int = 2000,
-    lr: float = 3e-4,
-    patience: int = 20,
-    seed: int = 0,
+    route: Route = "sampled",
+    targets: Any = None,
+    templates: Sequence[str] | None = None,
     holdout: float | KeywordSource | None = None,
+    seed: int = 0,
     batch_size: int = 64,
     progress: bool = True,
+    resume: str | os.PathLike[str] | None = None,
+    **options: Any,
 ) -> FairMap:
-    """Fit one map that evens out all ``attributes`` on the text encoder of ``pipe``, which stays frozen.
+    """Fit one map for all ``attributes`` on ``pipe``, whose weights stay as they are.
 
-    solver: "exact" finds the global minimum of the objective, "gradient" runs Adam on the paper's network of ``depth``
-    linear layers that start as identities, for at most ``steps`` steps; lr halves when ``patience`` steps bring no
-    gain, and the run ends when that no longer helps. Nothing in either is random.
-    distance: how far two prompts are apart, see :data:`fairmapping.bias.Distance`.
-    weight: of L_fair. ridge: how strongly directions in which the embeddings hardly vary are kept as well; more of it
-    makes the map use what keywords have in common, so that it holds for others.
-    holdout: keywords that are encoded but not fitted, so that the map's config can tell its language bias on them; a
-    fraction takes that share of ``keywords``, drawn with ``seed``.
+    route:
+      "sampled" fits a shift towards each group; every image's group is then drawn, in exact shares. The default.
+      "denoiser" fits one map under which the denoiser predicts the mixture of all groups.
+      "calibrated" adjusts such a map until a judge sees the target shares among its images.
+      "text" evens out the distances between the texts, as the paper has it. Draws nothing.
+    targets: the shares to reach, as :func:`fairmapping.targets.resolve_targets` takes them; by default even. The text
+      route has none. The sampled route keeps them as what the map draws from unless told otherwise.
+    templates: where the keywords stand; by default DEFAULT_TEMPLATES of :mod:`fairmapping.prompts` for "text" and
+      VARIED_TEMPLATES for the others.
+    holdout: keywords that are not fitted and are listed in the map's config; a fraction takes that share of
+      ``keywords``, drawn with ``seed``.
+    resume: a file that a fit through the denoiser is saved to now and then; the same call goes on with it.
+    options: of the route: see fit_sampled and fit_denoiser (images, rank, steps, lr, call, checkpointing),
+      fit_calibrated and fit_text (solver, distance, weight, ridge, ...).
 
-    Raises ValueError for settings out of range, and where :mod:`fairmapping.prompts` refuses what is asked for.
+    Raises ValueError for settings out of range and where :mod:`fairmapping.prompts` refuses what is asked for,
+    TypeError for an option that the route does not have or a pipeline that it cannot be used with.
     """
-    _check_settings(solver, weight, ridge, depth, steps, lr, patience)
+    if route not in _ROUTES:
+        raise ValueError(f"route is {route!r}; choose {', '.join(get_args(Route))}")
+    check_pipeline(pipe)
     fitted, held_out = _split(resolve_keywords(keywords), holdout, seed)
-    contrasts = Contrasts.encode(
-        pipe, [*fitted, *held_out], attributes, templates, batch_size=batch_size, progress=progress
-    )
-    fair_map = fit_embeddings(
-        contrasts.select(fitted),
-        solver=solver,
-        distance=distance,
-        weight=weight,
-        ridge=ridge,
-        depth=depth,
-        steps=steps,
-        lr=lr,
-        patience=patience,
-        held_out=contrasts.select(held_out) if held_out else None,
-        progress=progress,
-    )
-    fair_map.config = replace(fair_map.config, encoder=fingerprint(pipe), seed=seed)
-    return fair_map
-
-
-def fit_embeddings(
-    contrasts: Contrasts,
-    *,
-    solver: Solver = "exact",
-    distance: Distance = "pooled",
-    weight: float = 0.6,
-    ridge: float = 0.2,
-    depth: int = 8,
-    steps: int = 2000,
-    lr: float = 3e-4,
-    patience: int = 20,
-    held_out: Contrasts | None = None,
-    progress: bool = False,
-) -> FairMap:
-    """:func:`fit` on prompts that are encoded already. The map knows no encoder and is not checked against one."""
-    _check_settings(solver, weight, ridge, depth, steps, lr, patience)
-    started = time.perf_counter()
-    maps, losses, bound = [], None, None
-    for problem in _problems(contrasts, distance, weight, ridge):
-        with _progress(progress, solver, steps) as on_step:
-            if solver == "exact":
-                solution = solve(problem, on_step=on_step)
-                M = solution.matrix
-            else:
-                M = descend(problem, depth, steps, lr, patience, on_step)
-        maps.append(M)
-        if losses is None:  # of the sequence's map, the first
-            losses = float(problem.text(M)), float(problem.fair(M))
-            bound = solution.bound if solver == "exact" else None
-    seconds = time.perf_counter() - started
-    assert losses is not None
-    fair_map = FairMap(maps[0], pooled_weight=maps[1] if len(maps) > 1 else None)
-    gradient: dict[str, Any] = {"depth": depth, "steps": steps, "lr": lr} if solver == "gradient" else {}
-    config = MapConfig(
-        attributes={item.name: {g.name: g.words[0] for g in item.groups} for item in contrasts.attributes},
-        keywords=list(contrasts.keywords),
-        templates=list(contrasts.templates),
-        solver=solver,
-        distance=distance,
-        weight=weight,
-        ridge=ridge,
-        loss=losses[0] + weight * losses[1],
-        loss_text=losses[0],
-        loss_fair=losses[1],
-        loss_bound=bound,
-        bias_before=_means(contrasts.bias(distance)),
-        bias_after=_means(contrasts.bias(distance, fair_map.weight)),
-        relative_change=relative_change(contrasts, fair_map),
-        seconds=round(seconds, 3),
-        versions=_versions(),
-        **gradient,
-    )
-    if held_out is not None:
-        config = replace(
-            config,
-            held_out=list(held_out.keywords),
-            held_out_bias_before=_means(held_out.bias(distance)),
-            held_out_bias_after=_means(held_out.bias(distance, fair_map.weight)),
-            held_out_relative_change=relative_change(held_out, fair_map),
-        )
-    fair_map.config = config
-    return fair_map
-
-
-def objective(
-    differences: dict[str, Tensor],
-    embeddings: Sequence[Tensor],
-    masks: Sequence[Tensor],
-    *,
-    weight: float,
-    ridge: float,
-) -> Objective:
-    """L_text + weight * L_fair from difference blocks (A, T, groups, l, D) and the (N, L, D) embeddings to keep.
-
-    L_text = mean ||x M - x||^2 / mean ||x||^2 over all rows x that are not zero, and ``ridge`` times the same for
-    embeddings without any preferred direction. L_fair is the mean over attributes of the mean over their terms of
-    Var_j(d_j), each over what it is unmapped: 0 is even, 1 as before.
-
-    Raises ValueError where an attribute has no differences to even out.
-    """
-    terms = []
-    for name, blocks in differences.items():
-        subjects, templates = blocks.shape[:2]
-        rows = blocks.flatten(0, 1).double()  # (T, groups, l, D)
-        d = rows.square().sum((-1, -2)).sqrt()
-        keep = torch.from_numpy(can_be_even(d.numpy()))
-        if not bool(keep.any()):
+    asked = resolve_attributes(attributes)
+    given: dict[str, Any] = {"batch_size": batch_size, "progress": progress, **options}
+    if templates is not None:
+        given["templates"] = (templates,) if isinstance(templates, str) else tuple(templates)
+        neutral(fitted[:1], given["templates"])  # refuses a bad one
+    if route == "text":
+        if targets is not None or resume is not None:
             raise ValueError(
-                f"the encoder gives the neutral prompts and their versions by {name} the same embeddings; "
-                "are the keywords so long that the prompts are cut off?"
+                "route 'text' evens out distances, in seconds: it knows no targets and no resume; "
+                "leave them out, or choose another route"
             )
-        rows, d = rows[keep], d[keep]
-        unit = max(float(d.var(1, correction=0).mean()), 1e-6 * float(d.square().mean()))  # never zero
-        weights = torch.full((len(rows),), 1 / (unit * len(rows) * len(differences)))
-        subject = torch.arange(subjects).repeat_interleave(templates)[keep]
-        terms.append(Terms(rows, weights.double(), subject))
-    moment = torch.stack([_second_moment(x, mask) for x, mask in zip(embeddings, masks, strict=True)]).sum(0)
-    gram = moment / moment.trace()
-    gram.diagonal().add_(ridge / len(gram))
-    return Objective(gram, tuple(terms), weight)
+        given["held_out"] = held_out
+    else:
+        given |= {"targets": _targets(targets, asked, route), "seed": seed}
+        given["resume"] = None if resume is None else Path(resume)
+    known = inspect.signature(_ROUTES[route]).parameters
+    if unknown := sorted(set(given) - set(known)):
+        own = [name for name in list(known)[3:] if name not in ("held_out", "targets", "seed")]
+        raise TypeError(f"route {route!r} has no option {unknown[0]!r}; it has {', '.join(own)}")
+    fair_map = _ROUTES[route](pipe, fitted, asked, **given)
+    fair_map.config = replace(fair_map.config, encoder=fingerprint(pipe), seed=seed, held_out=held_out)
+    return fair_map
 
 
-def relative_change(contrasts: Contrasts, fair_map: FairMap) -> float:
-    """Mean of ||f(x) - x|| / ||x|| over the rows of all prompts, padding included and zero rows left out.
-
-    Of many rows, some spread evenly over the prompts stand for all.
-    """
-    parts = (contrasts.neutral.sequence.flatten(0, 1), contrasts.specific.sequence.flatten(0, 1))
-    x = torch.cat([part[_spread(len(part), _SAMPLE // 4)] for part in parts])
-    x = x[x.any(-1)]
-    return float(((fair_map(x) - x).norm(dim=-1) / x.norm(dim=-1)).double().mean())
-
-
-def _problems(contrasts: Contrasts, distance: Distance, weight: float, ridge: float) -> Iterator[Objective]:
-    """The sequence's objective, and that of the pooled embeddings where the encoder gives them."""
-    parts = (contrasts.neutral, contrasts.specific)
-    sequences, masks = [part.sequence for part in parts], [part.mask for part in parts]
-    yield objective(contrasts.differences(distance), sequences, masks, weight=weight, ridge=ridge)
-    pooled = [part.pooled[:, None] for part in parts if part.pooled is not None]
-    if pooled:
-        masks = [torch.ones(part.shape[:2], dtype=torch.bool) for part in pooled]
-        yield objective(contrasts.pooled_differences(), pooled, masks, weight=weight, ridge=ridge)
-
-
-def _second_moment(sequence: Tensor, mask: Tensor) -> Tensor:
-    """(D, D) sum of x'x over all rows of text, and over the padding, of which some rows stand for all."""
-    rows, text = sequence.flatten(0, 1), mask.flatten()
-    words, padding = rows[text], (~text).nonzero()[:, 0]
-    moment = (words.mT @ words).double()
-    if len(padding):
-        index = _spread(len(padding), _SAMPLE)
-        some = rows[padding[index]]
-        moment += (some.mT @ some).double() * (len(padding) / len(index))
-    return moment
-
-
-def _spread(total: int, most: int) -> Tensor:
-    """At most ``most`` indices below ``total``, evenly spread."""
-    n = min(total, most)
-    return torch.arange(n) * total // n
+def _targets(source: Any, asked: Sequence[Attribute], route: Route) -> Targets:
+    """The targets; what they leave out is even where the map itself has to reach them."""
+    groups = {item.name: item.group_names for item in asked}
+    found = resolve_targets(source, groups)
+    if route == "sampled":
+        return found
+    return Targets({**resolve_targets("even", groups).shares, **found.shares}, found.by_keyword)
 
 
 def _split(keywords: list[str], holdout: float | KeywordSource | None, seed: int) -> tuple[list[str], list[str]]:
@@ -244,40 +117,3 @@ def _split(keywords: list[str], holdout: float | KeywordSource | None, seed: int
     if both := set(held_out) & set(keywords):
         raise ValueError(f"{min(both)!r} is both in keywords and in holdout; it cannot be fitted and held out at once")
     return keywords, held_out
-
-
-def _check_settings(solver: str, weight: float, ridge: float, depth: int, steps: int, lr: float, patience: int) -> None:
-    if solver not in get_args(Solver):
-        raise ValueError(f"solver is {solver!r}; choose {' or '.join(get_args(Solver))}")
-    for name, value in (("weight", weight), ("ridge", ridge), ("lr", lr)):
-        if not 0 < value < float("inf"):
-            raise ValueError(f"{name} is {value}; a number above 0 is needed")
-    for name, count in (("depth", depth), ("steps", steps), ("patience", patience)):
-        if count < 1:
-            raise ValueError(f"{name} is {count}; at least 1 is needed")
-
-
-def _means(bias: LanguageBias) -> dict[str, float]:
-    return {item.name: float(bias.bias(item.name).mean()) for item in bias.attributes}
-
-
-def _versions() -> dict[str, str]:
-    try:
-        own = version("fairmapping")
-    except PackageNotFoundError:
-        own = "from source"
-    return {"fairmapping": own, "torch": torch.__version__, "python": platform.python_version()}
-
-
-@contextmanager
-def _progress(shown: bool, solver: Solver, steps: int) -> Iterator[Callable[..., None]]:
-    """A callback of (step, loss[, bound]) that moves a progress bar."""
-    last = 0
-    with progress_bar(f"fitting ({solver})", steps if solver == "gradient" else None, "", shown=shown) as advance:
-
-        def on_step(step: int, loss: float, bound: float | None = None) -> None:
-            nonlocal last
-            advance(step - last, f"loss {loss:.5f}" + ("" if bound is None else f", at best {bound:.5f}"))
-            last = step
-
-        yield on_step

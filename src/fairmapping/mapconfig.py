@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import platform
 import warnings
 from dataclasses import dataclass, field, fields
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-__all__ = ["SCHEMA_VERSION", "MapConfig", "model_card", "read_config"]
+__all__ = ["SCHEMA_VERSION", "MapConfig", "model_card", "read_config", "versions"]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +24,11 @@ class MapConfig:
     from the neutral prompt to its attribute-specific versions over their mean, averaged over ``keywords`` (``bias_*``)
     or over ``held_out`` (``held_out_bias_*``). ``loss`` is what was minimised, text + weight * fair, and ``loss_bound``
     is the value below which no linear map can get it (None where it was not computed).
+
+    ``route`` is how the map was fitted (see :func:`fairmapping.fit`), ``targets`` what shares it was fitted for, or
+    draws the groups from (:meth:`fairmapping.targets.Targets.to_dict`). Routes that go through the denoiser report
+    their ``loss`` as a part of what it is without the map, and ``images``, how many were drawn; ``judge`` is the one
+    that a calibration asked, and ``rounds`` its figures round by round.
     """
 
     encoder: dict[str, Any] = field(default_factory=dict)
@@ -29,7 +36,13 @@ class MapConfig:
     keywords: list[str] = field(default_factory=list)
     held_out: list[str] = field(default_factory=list)
     templates: list[str] = field(default_factory=list)
-    solver: str = "identity"
+    route: str = "none"
+    targets: dict[str, Any] = field(default_factory=dict)
+    rank: int | None = None
+    images: int | None = None
+    judge: str | None = None
+    rounds: list[dict[str, Any]] = field(default_factory=list)
+    solver: str | None = None
     distance: str | None = None
     weight: float | None = None
     ridge: float | None = None
@@ -61,15 +74,17 @@ def read_config(path: Path) -> tuple[MapConfig, str | None]:
         values = json.loads(path.read_text(encoding="utf-8"))
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ValueError(f"{path} is no readable JSON ({error}); save or fetch the map again") from error
-    version = values.get("schema_version") if isinstance(values, dict) else None
-    if type(version) is not int or version < 1:
+    written = values.get("schema_version") if isinstance(values, dict) else None
+    if type(written) is not int or written < 1:
         raise ValueError(f"{path} has no schema_version, so it is no map's; give the folder of a saved map")
-    if version > SCHEMA_VERSION:
+    if written > SCHEMA_VERSION:
         raise ValueError(
-            f"{path} has schema_version {version} and this fairmapping reads up to {SCHEMA_VERSION}; "
+            f"{path} has schema_version {written} and this fairmapping reads up to {SCHEMA_VERSION}; "
             "upgrade it: pip install --upgrade fairmapping"
         )
     checksum = values.pop("weights_sha256", None)
+    if written == 1:
+        values.setdefault("route", "text")  # there was no other
     known = {item.name for item in fields(MapConfig)}
     if unknown := sorted(set(values) - known):
         warnings.warn(
@@ -94,7 +109,20 @@ def model_card(config: MapConfig, width: int, pooled_width: int | None) -> str:
         f"{name}: " + ", ".join(group if group == word else f"{group} ({word})" for group, word in words.items())
         for name, words in config.attributes.items()
     ]
-    settings = ("solver", "distance", "weight", "ridge", "depth", "steps", "lr", "seed")
+    settings = (
+        "route",
+        "solver",
+        "distance",
+        "weight",
+        "ridge",
+        "depth",
+        "rank",
+        "steps",
+        "lr",
+        "images",
+        "judge",
+        "seed",
+    )
     losses = ("loss", "loss_text", "loss_fair", "loss_bound", "seconds")
     used = [
         f"{name}: {_shown(getattr(config, name))}" for name in settings + losses if getattr(config, name) is not None
@@ -162,3 +190,14 @@ def _figures(config: MapConfig) -> str:
 
 def _shown(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def versions() -> dict[str, str]:
+    """What a map is fitted with."""
+    found = {"python": platform.python_version()}
+    for package in ("fairmapping", "torch", "diffusers"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "from source" if package == "fairmapping" else "none"
+    return found

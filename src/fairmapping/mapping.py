@@ -11,7 +11,7 @@ import json
 import math
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,8 @@ import torch
 from torch import Tensor, nn
 
 from .mapconfig import SCHEMA_VERSION, MapConfig, model_card, read_config
+from .prompts import Cell
+from .shifts import GroupShifts
 
 __all__ = ["SCHEMA_VERSION", "FairMap", "MapConfig"]
 
@@ -37,6 +39,9 @@ class FairMap(nn.Module):
     Padding: in CLIP-like encoders the rows of padding are not zero and the denoiser attends to them, so they are mapped
     as all others. Where padding is zero it must stay zero, so the bias is added to rows that hold something only.
 
+    A map may have group ``shifts`` besides (and ``pooled_shifts``), which move each row towards a cell of its own: see
+    :class:`fairmapping.shifts.GroupShifts`. Fitted by route="sampled", its W is the identity and all it does is shift.
+
     Raises ValueError for tensors of the wrong shape or with values that are not finite.
     """
 
@@ -44,6 +49,8 @@ class FairMap(nn.Module):
     bias: Tensor
     pooled_weight: Tensor | None
     pooled_bias: Tensor | None
+    shifts: GroupShifts | None
+    pooled_shifts: GroupShifts | None
 
     def __init__(
         self,
@@ -52,6 +59,8 @@ class FairMap(nn.Module):
         *,
         pooled_weight: Tensor | None = None,
         pooled_bias: Tensor | None = None,
+        shifts: GroupShifts | None = None,
+        pooled_shifts: GroupShifts | None = None,
         config: MapConfig | None = None,
     ) -> None:
         super().__init__()
@@ -62,6 +71,13 @@ class FairMap(nn.Module):
             self.register_buffer(f"{prefix}weight", matrix)
             self.register_buffer(f"{prefix}bias", vector)
         self.config = config or MapConfig()
+        widths = (("", self.width, shifts), ("pooled_", self.pooled_width, pooled_shifts))
+        for prefix, width, own in widths:
+            if own is not None and own.width != width:
+                raise ValueError(f"{prefix}shifts are {own.width} wide beside {prefix}weight {width} wide")
+        if pooled_shifts is not None and (shifts is None or shifts.groups != pooled_shifts.groups):
+            raise ValueError("pooled_shifts need shifts of the same groups beside them")
+        self.shifts, self.pooled_shifts = shifts, pooled_shifts
 
     @classmethod
     def identity(cls, width: int, pooled_width: int | None = None) -> FairMap:
@@ -78,26 +94,49 @@ class FairMap(nn.Module):
         """P, the width of the pooled embeddings, or None without a pooled part."""
         return None if self.pooled_weight is None else len(self.pooled_weight)
 
-    def forward(self, sequence: Tensor, mask: Tensor | None = None, strength: float = 1.0) -> Tensor:
+    @property
+    def groups(self) -> dict[str, tuple[str, ...]]:
+        """The attributes and their groups that the map has shifts for; empty without shifts."""
+        return {} if self.shifts is None else dict(self.shifts.groups)
+
+    def forward(
+        self,
+        sequence: Tensor,
+        mask: Tensor | None = None,
+        strength: float = 1.0,
+        cells: Sequence[Cell] | None = None,
+    ) -> Tensor:
         """Map ``sequence`` (..., D), in its own dtype and on its own device.
 
         ``strength`` moves that part of the way: 1 is the whole map, and 0 returns the input, bit for bit. ``mask``
-        (...,) is True on rows that are text even should they be all zero; it matters only to a map with a bias.
-        Raises ValueError if the width is not D or strength is no number.
+        (...,) is True on rows that are text even should they be all zero; it matters only to a map with a bias or
+        shifts. ``cells``, for a sequence (B, L, D), are the groups that each of the B is moved towards, () for none.
+        Raises ValueError if the width is not D, strength is no number, or there is no shift for a cell.
         """
+        self._check_cells(cells)
         rows = None
-        if bool(self.bias.any()):
+        if cells is not None or bool(self.bias.any()):
             rows = sequence.ne(0).any(-1, keepdim=True)
             if mask is not None:
                 rows = rows | mask.bool().unsqueeze(-1)
-        return _move(sequence, self.weight, self.bias, rows, strength, "embeddings")
+        moved = _move(sequence, self.weight, self.bias, rows, strength, "embeddings")
+        return _shifted(moved, sequence, self.shifts, cells, rows, strength)
 
-    def map_pooled(self, pooled: Tensor, strength: float = 1.0) -> Tensor:
-        """Map ``pooled`` (..., P); without a pooled part, return it as it is."""
+    def map_pooled(self, pooled: Tensor, strength: float = 1.0, cells: Sequence[Cell] | None = None) -> Tensor:
+        """Map ``pooled`` (..., P), or (B, P) towards ``cells``; without a pooled part, return it as it is."""
+        self._check_cells(cells)
         if self.pooled_weight is None or self.pooled_bias is None:
             return pooled
-        rows = pooled.ne(0).any(-1, keepdim=True) if bool(self.pooled_bias.any()) else None
-        return _move(pooled, self.pooled_weight, self.pooled_bias, rows, strength, "pooled embeddings")
+        rows = pooled.ne(0).any(-1, keepdim=True)
+        moved = _move(pooled, self.pooled_weight, self.pooled_bias, rows, strength, "pooled embeddings")
+        return _shifted(moved, pooled, self.pooled_shifts, cells, rows, strength)
+
+    def _check_cells(self, cells: Sequence[Cell] | None) -> None:
+        if cells is not None and self.shifts is None:
+            raise ValueError(
+                "cells were given to a map without group shifts; fit one with fit(..., route='sampled'), or leave "
+                "cells (and the quota) out"
+            )
 
     def check_encoder(self, fingerprint: Mapping[str, Any]) -> None:
         """Raise ValueError, with the difference, if the map was made for a text encoder with another fingerprint."""
@@ -128,7 +167,7 @@ class FairMap(nn.Module):
 
     def extra_repr(self) -> str:
         pooled = "" if self.pooled_width is None else f", pooled_width={self.pooled_width}"
-        return f"width={self.width}{pooled}, solver={self.config.solver!r}, keywords={len(self.config.keywords)}"
+        return f"width={self.width}{pooled}, route={self.config.route!r}, keywords={len(self.config.keywords)}"
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> Path:
         """Write config.json, model.safetensors and README.md, a model card, into ``folder``; return it.
@@ -143,6 +182,9 @@ class FairMap(nn.Module):
             raise FileExistsError(f"{folder} is a file; give a folder")
         folder.mkdir(parents=True, exist_ok=True)
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self.named_buffers()}
+        for prefix, own in (("", self.shifts), ("pooled_", self.pooled_shifts)):
+            if own is not None and _is_identity(tensors[f"{prefix}weight"], tensors[f"{prefix}bias"]):
+                del tensors[f"{prefix}weight"], tensors[f"{prefix}bias"]  # the width of the shifts tells it
         weights = save(tensors, metadata={"format": "pt"})
         config = asdict(self.config) | {"weights_sha256": hashlib.sha256(weights).hexdigest()}
         text = json.dumps(config, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
@@ -185,13 +227,33 @@ class FairMap(nn.Module):
             raise ValueError(
                 f"{folder / WEIGHTS} is no readable safetensors file ({error}); save or fetch it again"
             ) from error
+        shifts = {prefix: _shifts_of(tensors, prefix, config) for prefix in ("", "pooled_")}
+        for prefix, own in shifts.items():
+            if own is not None:
+                tensors.setdefault(f"{prefix}weight", torch.eye(own.width))
         unknown = set(tensors) - {"weight", "bias", "pooled_weight", "pooled_bias"}
         if "weight" not in tensors or unknown:
             found = ", ".join(sorted(tensors)) or "nothing"
             raise ValueError(
-                f"{folder / WEIGHTS} holds {found}; a map holds weight, bias and at most their pooled twins"
+                f"{folder / WEIGHTS} holds {found}; a map holds weight and bias, or shifts, and at most their pooled "
+                "twins; save or fetch it again"
             )
-        return cls(**tensors, config=config)
+        return cls(**tensors, shifts=shifts[""], pooled_shifts=shifts["pooled_"], config=config)
+
+
+def _shifts_of(tensors: dict[str, Tensor], prefix: str, config: MapConfig) -> GroupShifts | None:
+    """The shifts among ``tensors``, which are taken out, or None."""
+    names = [name for name in tensors if name.startswith(f"{prefix}shifts.")]
+    found = {name.rpartition(".")[2]: tensors.pop(name) for name in names}
+    if not found:
+        return None
+    if set(found) != {"down", "up", "bias"}:
+        raise ValueError(f"the map's {prefix}shifts hold {', '.join(sorted(found))}; down, up and bias are needed")
+    return GroupShifts({attribute: list(words) for attribute, words in config.attributes.items()}, **found)
+
+
+def _is_identity(weight: Tensor, bias: Tensor) -> bool:
+    return bool(torch.equal(weight, torch.eye(len(weight)))) and not bool(bias.any())
 
 
 def _checked(matrix: Tensor, vector: Tensor | None, prefix: str) -> tuple[Tensor, Tensor]:
@@ -227,6 +289,20 @@ def _move(x: Tensor, weight: Tensor, bias: Tensor, rows: Tensor | None, strength
     if rows is not None:
         delta = delta + bias.to(x) * rows
     return x + strength * delta
+
+
+def _shifted(
+    moved: Tensor,
+    x: Tensor,
+    shifts: GroupShifts | None,
+    cells: Sequence[Cell] | None,
+    rows: Tensor | None,
+    strength: float,
+) -> Tensor:
+    """``moved`` + strength * the shift of x, on ``rows`` only."""
+    if shifts is None or cells is None or strength == 0:
+        return moved
+    return moved + strength * (shifts(x, cells) * (1 if rows is None else rows)).to(moved.dtype)
 
 
 def _download(hub_id: str, revision: str | None) -> Path:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
-__all__ = ["progress_bar"]
+__all__ = ["progress_bar", "silenced"]
 
 
 @contextmanager
@@ -36,3 +37,17 @@ def progress_bar(
             bar.update(task, advance=n, state=state)
 
         yield advance
+
+
+@contextmanager
+def silenced(pipe: Any) -> Iterator[None]:
+    """Without the progress bar of a diffusers pipeline; its setting comes back afterwards."""
+    before = vars(pipe).get("_progress_bar_config")
+    pipe.set_progress_bar_config(disable=True)
+    try:
+        yield
+    finally:
+        if before is None:
+            del pipe._progress_bar_config
+        else:
+            pipe._progress_bar_config = before
