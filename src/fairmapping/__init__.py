@@ -21,12 +21,15 @@ _MODULE_OF = {
     "LanguageBias": "bias",
     "encode": "embed",
     "measure": "bias",
+    "Quota": "quota",
+    "Targets": "targets",
     "fit": "fit",
     "attach": "attach",
     "detach": "attach",
     "attached": "attach",
     "generate": "generate",
     "audit": "audit",
+    "comparison": "compare",
     "report": "report",
 }
 _MODULES = ("lists", "metrics", "portraits", "prompts", "judges")

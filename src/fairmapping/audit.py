@@ -24,6 +24,7 @@ from .results import SCHEMA_VERSION, Audit, Comparison, frame
 
 if TYPE_CHECKING:
     from .mapping import FairMap
+    from .quota import QuotaSource
 
 __all__ = ["Audit", "Comparison", "audit", "rescore"]
 
@@ -39,6 +40,8 @@ def audit(
     attributes: Sequence[str | Attribute] = ("gender", "race"),
     seed: int = 0,
     strength: float = 1.0,
+    quota: QuotaSource | None = None,
+    baseline: bool = True,
     expected: Mapping[str, Mapping[str, str]] | None = None,
     progress: bool = True,
     **call_kwargs: Any,
@@ -47,28 +50,39 @@ def audit(
 
     With `fair_map` both arms are drawn, "raw" and "mapped", on the same seeds. A plain string is taken as a neutral
     prompt and is its own keyword; :func:`fairmapping.prompts.specific` makes prompts that name a group. An
-    interrupted run goes on when called again.
+    interrupted run goes on when called again. `quota` is how a map with group shifts draws the groups of the mapped
+    images (see :func:`fairmapping.generate`); :meth:`Audit.followed` says how many show them.
 
+    baseline=False draws the mapped arm alone, where the raw one is known from another audit.
     attributes: names that the judge knows (all its groups are asked about), or Attribute objects with some of its
     groups. expected: attribute -> keyword -> group that the image should show; by default the sector of a packaged
     occupation for a judge with an attribute "cue", and the emotion a keyword begins with for one with an attribute
     "expression". call_kwargs go to the pipeline, e.g. num_inference_steps=20, guidance_scale=5.0.
 
     Raises ValueError, before anything is drawn, for no prompts, a prompt given twice, an attribute or group that the
-    judge does not know, a map of another encoder, or a folder where either arm was made with other settings;
+    judge does not know, a map of another encoder, a quota that the map cannot follow, or a folder where either arm
+    was made with other settings;
     RuntimeError where another process works on the folder.
     """
     judge = load_judge(judge)
     asked = _asked(attributes, judge)
     out = Path(out)
 
-    from .generate import call_defaults, check, generate  # here, so that reading an audit needs no torch
+    from .attach import quota_of  # here, so that reading an audit needs no torch
+    from .generate import call_defaults, check, generate
 
     started = time.perf_counter()
     common = {"images_per_prompt": images_per_prompt, "out": out, "seed": seed, "progress": progress, **call_kwargs}
-    arms: list[dict[str, Any]] = [{"arm": "raw"}]
+    if fair_map is None and not baseline:
+        raise ValueError(
+            "baseline=False leaves the images without a map out, and no fair_map is given: nothing to draw"
+        )
+    arms: list[dict[str, Any]] = [{"arm": "raw"}] if baseline else []
+    mapping, drawn_by = None, quota_of(fair_map, quota, seed=seed)
     if fair_map is not None:
-        arms.append({"arm": "mapped", "fair_map": fair_map, "strength": strength})
+        arms.append({"arm": "mapped", "fair_map": fair_map, "strength": strength, "quota": drawn_by})
+        mapping = asdict(fair_map.config) | {"strength": strength}
+        mapping["quota"] = None if drawn_by is None else drawn_by.settings()
     for arm in arms:  # the mapped one may be refused too, and should be before hours go into the raw one
         check(pipe, prompts, **arm, **common)
     with runs.locked(out):
@@ -85,7 +99,7 @@ def audit(
         "images_per_prompt": images_per_prompt,
         "seed": seed,
         "call": call_defaults(pipe) | call_kwargs,
-        "map": None if fair_map is None else asdict(fair_map.config) | {"strength": strength},
+        "map": mapping,
         "expected": _expected([row.keyword for row in drawn], judge) if expected is None else expected,
         "seconds": {"generate": round(generated - started, 1), "judge": round(time.perf_counter() - generated, 1)},
         "versions": _versions(),
@@ -152,7 +166,7 @@ def _expected(keywords: Iterable[str], judge: Judge) -> dict[str, dict[str, str]
     return found
 
 
-_PLAIN = ("image", "arm", "prompt", "keyword", "template", "groups", "seed")
+_PLAIN = ("image", "arm", "prompt", "keyword", "template", "groups", "seed", "assigned")
 
 
 def _plain(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,16 +9,16 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from . import runs
-from .attach import attached, is_attached
+from .attach import Decided, attached, is_attached, quota_of
 from .embed import check_pipeline, texts_of
-from .progress import progress_bar
+from .progress import progress_bar, silenced
 from .prompts import Prompt
 from .provenance import drawing_settings, map_settings
 from .runs import Row
@@ -27,8 +27,11 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from .mapping import FairMap
+    from .quota import Quota, QuotaSource
 
 __all__ = ["Generated", "Row", "call_defaults", "check", "generate", "image_seed"]
+
+_Draw = Callable[[Sequence[Row]], "list[Image]"]
 
 _OURS = {  # arguments of the pipeline's call that generate sets itself, and what to use instead
     "prompt": "prompts",
@@ -71,6 +74,7 @@ def generate(
     out: str | os.PathLike[str] | None = None,
     fair_map: FairMap | None = None,
     strength: float = 1.0,
+    quota: QuotaSource | None = None,
     seed: int = 0,
     batch_size: int = 16,
     arm: str | None = None,
@@ -86,27 +90,34 @@ def generate(
     With ``out``, images and manifest are written there as they are drawn, and what the folder has already is not drawn
     again; more prompts or images may be asked for than last time. Without, images stay in memory.
 
+    A map with group shifts (route "sampled") moves every image towards groups of its own, which ``quota`` draws: see
+    :func:`fairmapping.attach.attach`. They depend on the quota's seed (``seed``, unless a Quota brings its own), the
+    prompt and the index alone, and ``Row.assigned`` holds them. A Prompt that names a group is left alone in that
+    attribute; a plain string is taken as one that names none.
+
     call_kwargs go to the pipeline (num_inference_steps, guidance_scale, ...); texts among them, such as
     negative_prompt, hold for every image. The embedded model has defaults of its own (:func:`call_defaults`).
 
-    Raises ValueError for no prompts, a prompt given twice, a number out of range, a map of another encoder, or a
-    folder made with other settings; TypeError for an argument that the pipeline does not take; RuntimeError if a map
-    is attached to ``pipe`` already or another process is at work on the folder.
+    Raises ValueError for no prompts, a prompt given twice, a number out of range, a map of another encoder, a quota
+    that the map cannot follow or that goes on from call to call, or a folder made with other settings; TypeError for an
+    argument that the pipeline does not take; RuntimeError if a map is attached to ``pipe`` already or another process
+    is at work on the folder.
     """
     given = {"images_per_prompt": images_per_prompt, "out": out, "seed": seed, "batch_size": batch_size, **call_kwargs}
-    with _ready(pipe, prompts, fair_map=fair_map, strength=strength, arm=arm, **given) as (rows, call, settle):
+    mapping: dict[str, Any] = {"fair_map": fair_map, "strength": strength, "quota": quota, "arm": arm}
+    with _ready(pipe, prompts, **mapping, **given) as (rows, draw, settle):
         if out is None:
             drawn: list[Image] = []
             with progress_bar(rows[0].arm, len(rows), "images", shown=progress) as advance:
                 for start in range(0, len(rows), batch_size):
                     batch = rows[start : start + batch_size]
-                    drawn += _draw(pipe, batch, call)
+                    drawn += draw(batch)
                     advance(len(batch))
             return Generated(rows, None, drawn)
         folder = Path(out)
         with runs.locked(folder):
             settle()
-            _complete(pipe, rows, call, folder, batch_size, progress)
+            _complete(draw, rows, folder, batch_size, progress)
         return Generated(rows, folder, [])
 
 
@@ -125,12 +136,13 @@ def _ready(
     out: str | os.PathLike[str] | None = None,
     fair_map: FairMap | None = None,
     strength: float = 1.0,
+    quota: QuotaSource | None = None,
     seed: int = 0,
     batch_size: int = 16,
     arm: str | None = None,
     **call_kwargs: Any,
-) -> Iterator[tuple[list[Row], dict[str, Any], Callable[[], None]]]:
-    """The map attached and everything checked: the rows to draw, the arguments of the call, and what writes the
+) -> Iterator[tuple[list[Row], _Draw, Callable[[], None]]]:
+    """The map attached and everything checked: the rows to draw, what draws a batch of them, and what writes the
     settings down."""
     if is_attached(pipe):
         raise RuntimeError(
@@ -142,16 +154,42 @@ def _ready(
     if batch_size < 1:
         raise ValueError(f"batch_size is {batch_size}; at least 1 is needed")
     call = _checked_call(pipe, call_defaults(pipe) | call_kwargs)
-    with nullcontext() if fair_map is None else attached(pipe, fair_map, strength=strength), _quiet(pipe):
-        run = (Path(out or ""), drawing_settings(pipe, seed, call), arm, map_settings(fair_map, strength))
+    drawn_by = quota_of(fair_map, quota, seed=seed)
+    rows = rows if drawn_by is None else _assigned(rows, drawn_by, images_per_prompt)
+    decided = None if drawn_by is None else Decided()
+
+    def draw(batch: Sequence[Row]) -> list[Image]:
+        if decided is not None:
+            decided.cells = [row.assigned for row in batch]
+        return _draw(pipe, batch, call)
+
+    context = nullcontext() if fair_map is None else attached(pipe, fair_map, strength=strength, quota=decided)
+    with context, silenced(pipe):
+        run = (Path(out or ""), drawing_settings(pipe, seed, call), arm, map_settings(fair_map, strength, drawn_by))
         if out is not None:
             runs.compare(*run)
-        yield rows, call, lambda: runs.settle(*run)
+        yield rows, draw, lambda: runs.settle(*run)
 
 
-def _complete(
-    pipe: Any, rows: Sequence[Row], call: Mapping[str, Any], folder: Path, batch_size: int, progress: bool
-) -> None:
+def _assigned(rows: list[Row], quota: Quota, count: int) -> list[Row]:
+    """The rows with the groups that ``quota`` draws for each, less the attributes that its prompt names a group of."""
+    if quota.scope != "prompt":
+        raise ValueError(
+            f"a quota per {quota.scope} goes on from call to call, and what generate draws depends on the seed, the "
+            "prompt and the index alone; use a Quota(scope='prompt'), or attach the map and call the pipeline"
+        )
+    cells = {  # a plain string is its own keyword, and may hold one that has targets of its own
+        row.prompt: quota.sequence(row.prompt, quota.targets.keyword_in(row.keyword), count)
+        for row in rows
+        if not row.index
+    }
+    return [
+        replace(row, assigned=tuple(pair for pair in cells[row.prompt][row.index] if pair[0] not in dict(row.groups)))
+        for row in rows
+    ]
+
+
+def _complete(draw: _Draw, rows: Sequence[Row], folder: Path, batch_size: int, progress: bool) -> None:
     """Draw and list what the folder lacks."""
     listed = {row.image for row in runs.read_manifest(folder)}
     missing = {row.image for row in rows if row.image not in listed or not runs.is_whole(folder / row.image)}
@@ -162,7 +200,7 @@ def _complete(
                 continue
             # The whole batch is drawn again and only what is missing kept: its size can change the last bits of an
             # image, and a resumed run should end in the very files of an undisturbed one.
-            pairs = zip(batch, _draw(pipe, batch, call), strict=True)
+            pairs = zip(batch, draw(batch), strict=True)
             new = [(row, image) for row, image in pairs if row.image in missing]
             for row, image in new:
                 runs.save_image(image, folder / row.image)
@@ -246,17 +284,3 @@ def _draw(pipe: Any, rows: Sequence[Row], call: Mapping[str, Any]) -> list[Image
     texts = {name: [value] * len(rows) for name, value in call.items() if _is_text(name) and value is not None}
     generators = [torch.Generator("cpu").manual_seed(row.seed) for row in rows]
     return pipe(prompt=[row.prompt for row in rows], generator=generators, **(dict(call) | texts)).images
-
-
-@contextmanager
-def _quiet(pipe: Any) -> Iterator[None]:
-    """Without the pipeline's own progress bar; its setting comes back afterwards."""
-    before = vars(pipe).get("_progress_bar_config")
-    pipe.set_progress_bar_config(disable=True)
-    try:
-        yield
-    finally:
-        if before is None:
-            del pipe._progress_bar_config
-        else:
-            pipe._progress_bar_config = before

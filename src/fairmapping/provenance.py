@@ -12,6 +12,7 @@ import torch
 
 if TYPE_CHECKING:
     from .mapping import FairMap
+    from .quota import Quota
 
 __all__ = ["drawing_settings", "map_settings"]
 
@@ -50,11 +51,12 @@ def _weights(model: torch.nn.Module) -> str:
     return digest.hexdigest()[:16]
 
 
-def map_settings(fair_map: FairMap | None, strength: float) -> dict[str, Any]:
-    """The map by a digest of its weights, and its strength."""
+def map_settings(fair_map: FairMap | None, strength: float, quota: Quota | None = None) -> dict[str, Any]:
+    """The map by a digest of its weights, its strength, and the quota where there is one."""
     if fair_map is None:
         return {"map": None, "strength": None}
     digest = hashlib.sha256()
     for name, tensor in sorted(fair_map.state_dict().items()):
         digest.update(name.encode() + tensor.detach().double().cpu().numpy().tobytes())
-    return {"map": digest.hexdigest()[:16], "strength": float(strength)}
+    settings = {"map": digest.hexdigest()[:16], "strength": float(strength)}
+    return settings if quota is None else settings | {"quota": quota.settings()}

@@ -38,12 +38,16 @@ __all__ = [
 _LOCK = ".lock"
 _PNG_START = b"\x89PNG\r\n\x1a\n"
 _PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
+_SHOWN = 12  # differences of settings in one error; two quotas can differ in a hundred keywords
 _held: set[Path] = set()  # by this process
 
 
 @dataclass(frozen=True)
 class Row:
-    """One image: what was asked, with which seed, and where it lies (a path within the folder, "" in memory)."""
+    """One image: what was asked, with which seed, and where it lies (a path within the folder, "" in memory).
+
+    ``assigned``: the groups that a quota drew for it, ((attribute, group), ...).
+    """
 
     image: str
     arm: str
@@ -53,6 +57,7 @@ class Row:
     groups: tuple[tuple[str, str], ...]
     index: int
     seed: int
+    assigned: tuple[tuple[str, str], ...] = ()
 
 
 def slug(text: str) -> str:
@@ -135,8 +140,9 @@ def compare(folder: Path, settings: dict[str, Any], arm: str, mapping: dict[str,
             ) from error
         differences = _differences(found, settings) + _differences({arm: arms.get(arm, mapping)}, {arm: mapping})
         if differences:
+            more = [f"and {len(differences) - _SHOWN} more"] if len(differences) > _SHOWN else []
             raise ValueError(
-                f"{folder} was made with other settings ({'; '.join(differences)}); "
+                f"{folder} was made with other settings ({'; '.join(differences[:_SHOWN] + more)}); "
                 "give the same settings to go on with it, or another folder"
             )
     return arms
@@ -147,7 +153,12 @@ def _differences(there: Any, now: Any, name: str = "") -> list[str]:
     if isinstance(there, dict) and isinstance(now, dict):
         keys = [*there, *(key for key in now if key not in there)]
         return [d for key in keys for d in _differences(there.get(key), now.get(key), f"{name}.{key}".lstrip("."))]
-    return [] if there == now else [f"{name} is {json.dumps(there)} there and {json.dumps(now)} now"]
+    return [] if there == now else [f"{name} is {_brief(there)} there and {_brief(now)} now"]
+
+
+def _brief(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 200 else f"{text[:200]}..."
 
 
 def read_manifest(folder: Path) -> list[Row]:
@@ -164,8 +175,10 @@ def read_manifest(folder: Path) -> list[Row]:
     for number, line in enumerate(whole.decode().splitlines(), start=1):
         try:
             values = json.loads(line)
-            values["groups"] = tuple((name, group) for name, group in values["groups"])
-            rows.append(Row(**{field.name: values[field.name] for field in fields(Row)}))
+            values.setdefault("assigned", ())  # what was written before there were quotas
+            for field in ("groups", "assigned"):
+                values[field] = tuple((name, group) for name, group in values[field])
+            rows.append(Row(**{item.name: values[item.name] for item in fields(Row)}))
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(
                 f"line {number} of {path} is no row of a manifest ({error!r}); restore or remove it"

@@ -19,13 +19,14 @@ from .options import (
     MapSource,
     Model,
     Precision,
+    QuotaSource,
     Seed,
     Steps,
     Strength,
     Templates,
 )
 from .printing import err_console, out_console, print_audit
-from .typed import call_of, folder_of, keywords_of, map_of, pipe_of, prompts_of, split
+from .typed import call_of, folder_of, keywords_of, map_of, pipe_of, prompts_of, quota_of, split
 
 
 def generate(
@@ -40,6 +41,7 @@ def generate(
     template: Templates = None,
     map_: MapSource = None,
     strength: Strength = 1.0,
+    quota: QuotaSource = None,
     seed: Seed = 0,
     steps: Steps = None,
     guidance: Guidance = None,
@@ -55,12 +57,14 @@ def generate(
 
     - `fairmapping generate "a portrait of a doctor" --images 16`
     - `fairmapping generate --keywords doctor,nurse --map my-map --out runs/fair`
+    - `fairmapping generate --keywords doctor,nurse --map my-map --quota labour --out runs/fair`
     """
     from ..generate import generate as draw
 
     # All that may be mistyped comes before the model, which can take minutes to load.
     folder_of(out)
     rows, call, fair_map = prompts_of(prompts, keywords, template), call_of(steps, guidance), map_of(map_)
+    drawn_by = quota_of(quota, fair_map, seed)
     done = draw(
         pipe_of(model, device, dtype.value),
         rows,
@@ -68,6 +72,7 @@ def generate(
         out=out,
         fair_map=fair_map,
         strength=strength,
+        quota=drawn_by,
         seed=seed,
         batch_size=batch_size,
         **call,
@@ -91,6 +96,7 @@ def audit(
     images: Images = 15,
     template: Templates = None,
     strength: Strength = 1.0,
+    quota: QuotaSource = None,
     seed: Seed = 0,
     steps: Steps = None,
     guidance: Guidance = None,
@@ -119,6 +125,7 @@ def audit(
     if explicit:
         rows += prompts.specific(keywords_of(keywords), asked, templates[:1])
     fair_map = map_of(map_)
+    drawn_by = quota_of(quota, fair_map, seed)
     result = assess(
         pipe_of(model, device, dtype.value),
         rows,
@@ -129,6 +136,7 @@ def audit(
         attributes=asked,
         seed=seed,
         strength=strength,
+        quota=drawn_by,
         batch_size=batch_size,
         **call,
     )

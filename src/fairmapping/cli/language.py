@@ -14,15 +14,20 @@ from .options import (
     Distance,
     DistanceOption,
     DType,
+    Guidance,
     Keywords,
     MapSource,
     Model,
     Precision,
+    Route,
+    RouteOption,
     Solver,
     Templates,
 )
 from .printing import out_console, print_bias, print_fit, print_lists
-from .typed import file_of, folder_of, holdout_of, keywords_of, map_of, pipe_of, shares_of, split
+from .typed import call_of, file_of, folder_of, holdout_of, keywords_of, map_of, pipe_of, shares_of, split
+
+_DRAWN, _TEXT = "Routes that draw", "Route text"
 
 
 def lists_command(
@@ -38,7 +43,11 @@ def lists_command(
     """
     from .. import lists, prompts
 
-    packaged = {"occupations": lists.occupations(), "emotions": lists.emotions()}
+    packaged = {
+        "occupations": lists.occupations(),
+        "further": prompts.resolve_keywords("further"),
+        "emotions": lists.emotions(),
+    }
     known = lists.attributes()
     if name is None:
         print_lists(packaged, known, prompts.DEFAULT_TEMPLATES)
@@ -107,45 +116,84 @@ def measure(
 def fit(
     keywords: Keywords = "occupations",
     attributes: Attributes = "gender,race",
+    route: RouteOption = Route.sampled,
+    targets: Annotated[
+        str | None,
+        typer.Option(help="Shares to reach: `even`, `labour`, or a .csv, .json or .toml file. Not for --route text."),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the map.")] = Path("runs/map"),
     holdout: Annotated[
         str | None,
         typer.Option(
-            help="Keywords to report on, not to fit on: a list as in --keywords, or a fraction. By default the "
-            "standard 50 of the 153 occupations, and of other keywords a fifth; 0 for none."
+            help="Kept out of the fit and listed in the map: a fraction, or keywords, a file or a packaged list. By "
+            "default a fifth; of `occupations` the 50 of the standard split; none of fewer than 5 keywords."
         ),
     ] = None,
-    out: Annotated[Path, typer.Option(help="Folder for the map.")] = Path("my-map"),
     template: Templates = None,
+    images: Annotated[
+        int | None,
+        typer.Option(
+            min=2, help="Images drawn for the fit; calibrated: for each keyword a round.", rich_help_panel=_DRAWN
+        ),
+    ] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Of the fit. By default the route's.")] = None,
+    rank: Annotated[
+        int | None, typer.Option(min=1, help="Of the map, sampled and denoiser.", rich_help_panel=_DRAWN)
+    ] = None,
+    checkpointing: Annotated[
+        bool,
+        typer.Option(
+            "--checkpointing", help="Less memory for more time: for full-size models.", rich_help_panel=_DRAWN
+        ),
+    ] = False,
+    guidance: Guidance = None,
+    judge: Annotated[
+        str | None, typer.Option(help="Of --route calibrated; by default `portraits`.", rich_help_panel=_DRAWN)
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Prompts encoded or drawn at once.", rich_help_panel=_DRAWN)
+    ] = None,
     solver: Annotated[
-        Solver, typer.Option(help="exact: the optimum. gradient: the paper's deep network.")
-    ] = Solver.exact,
-    distance: DistanceOption = Distance.pooled,
+        Solver | None,
+        typer.Option(help="exact: the optimum. gradient: the paper's deep network.", rich_help_panel=_TEXT),
+    ] = None,
+    distance: Annotated[
+        Distance | None,
+        typer.Option(help="Between prompts: pooled over words, per position, or the sequence.", rich_help_panel=_TEXT),
+    ] = None,
     weight: Annotated[
-        float | None,
-        typer.Option(help="Of fairness against staying near the original; by default that of fairmapping.fit."),
+        float | None, typer.Option(help="Of fairness against staying near the original.", rich_help_panel=_TEXT)
     ] = None,
     ridge: Annotated[
-        float | None,
-        typer.Option(help="Keeps what hardly varies among the prompts; by default that of fairmapping.fit."),
+        float | None, typer.Option(help="Keeps what hardly varies among the prompts.", rich_help_panel=_TEXT)
     ] = None,
-    depth: Annotated[int, typer.Option(min=1, help="Linear layers, for --solver gradient.")] = 8,
-    steps: Annotated[int, typer.Option(min=1, help="At most so many, for --solver gradient.")] = 2000,
-    seed: Annotated[int, typer.Option(help="Draws the keywords to hold out, where a fraction is given.")] = 0,
+    depth: Annotated[
+        int | None, typer.Option(min=1, help="Linear layers, for --solver gradient.", rich_help_panel=_TEXT)
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Same seed, same map.")] = 0,
     model: Model = "portraits",
     device: Device = None,
     dtype: Precision = DType.float32,
 ) -> None:
     """
-    Fit a fair map on a model's text encoder and save it; show the language bias before and after.
+    Fit a fair map for a model and save it. The model's own weights stay as they are.
+
+    An interrupted fit goes on when the same command is given again. Routes:
+
+    - `sampled`: a shift towards every group; which one an image gets is then drawn, in exact shares
+    - `denoiser`: one map under which the denoiser predicts the mixture of the groups
+    - `calibrated`: such a map, adjusted until a judge sees the target shares
+    - `text`: even distances in the text encoder, as the paper has it; draws nothing, takes seconds
 
     Examples:
 
     - `fairmapping fit --out my-map` on the packaged occupations
-    - `fairmapping fit --keywords doctor,nurse,judge,clerk,cook --attributes gender --solver gradient`
-    - `fairmapping fit --attributes mine.toml --model ./my-model --out other-map`
+    - `fairmapping fit --route text --keywords doctor,nurse,judge,clerk,cook --attributes gender --solver gradient`
+    - `fairmapping fit --attributes mine.toml --model ./my-model --device cuda --dtype bfloat16 --out other-map`
     """
     from .. import lists, prompts
     from ..fit import fit as find
+    from ..targets import resolve_targets
 
     asked = prompts.resolve_attributes(split(attributes))
     words = keywords_of(keywords)
@@ -156,23 +204,42 @@ def fit(
         words = [word for word in words if word not in apart]
         if not words:
             raise ValueError("--holdout names every keyword, which leaves none to fit on; hold out fewer of them")
-    templates = template or prompts.DEFAULT_TEMPLATES
-    prompts.neutral(words, templates)  # refuses a bad template before the model is loaded
+    if template:
+        prompts.neutral(words, template)  # refuses a bad template before the model is loaded
+    if targets is not None:
+        resolve_targets(targets, {item.name: item.group_names for item in asked})
     folder_of(out)
-    given: dict[str, Any] = {name: value for name, value in (("weight", weight), ("ridge", ridge)) if value is not None}
+    drawn = route is not Route.text
+    resume = out / "fit.partial" if drawn else None
+    options: dict[str, Any] = {
+        "templates": template,
+        "targets": targets,
+        "resume": resume,
+        "images": images,
+        "steps": steps,
+        "rank": rank,
+        "checkpointing": checkpointing or None,
+        "call": call_of(None, guidance) or None,
+        "judge": judge,
+        "solver": None if solver is None else solver.value,
+        "distance": None if distance is None else distance.value,
+        "weight": weight,
+        "ridge": ridge,
+        "depth": depth,
+        "batch_size": batch_size,
+    }
     fair_map = find(
         pipe_of(model, device, dtype.value),
         words,
         asked,
-        templates=templates,
-        solver=solver.value,
-        distance=distance.value,
-        depth=depth,
-        steps=steps,
+        route=route.value,
         seed=seed,
         holdout=apart,
-        **given,
+        **{name: value for name, value in options.items() if value is not None},
     )
     print_fit(fair_map.config)
     fair_map.save_pretrained(out)
+    if resume is not None:
+        for left in out.glob(f"{resume.name}*"):
+            left.unlink()
     out_console.print(f"Saved in [bold]{escape(str(out))}[/]")

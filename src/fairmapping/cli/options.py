@@ -19,6 +19,13 @@ class Distance(str, Enum):
     sequence = "sequence"
 
 
+class Route(str, Enum):
+    sampled = "sampled"
+    denoiser = "denoiser"
+    calibrated = "calibrated"
+    text = "text"
+
+
 class DType(str, Enum):
     float32 = "float32"
     float16 = "float16"
@@ -36,7 +43,7 @@ Precision = Annotated[DType, typer.Option("--dtype", help="Precision of the mode
 Keywords = Annotated[
     str,
     typer.Option(
-        help="`doctor,nurse` (with commas), a .txt, .csv, .json or .toml file, or `occupations` or `emotions`."
+        help="`doctor,nurse` (with commas), a .txt, .csv, .json or .toml file, or one of `fairmapping lists`."
     ),
 ]
 Attributes = Annotated[
@@ -49,7 +56,16 @@ Templates = Annotated[
 DistanceOption = Annotated[
     Distance, typer.Option(help="Between prompts: pooled over their words, per position, or the whole sequence.")
 ]
+RouteOption = Annotated[Route, typer.Option(help="How to fit; see above.")]
 MapSource = Annotated[str | None, typer.Option("--map", help="A fair map: a folder from `fit`, or a hub id.")]
+QuotaSource = Annotated[
+    str | None,
+    typer.Option(
+        "--quota",
+        help="Shares that a map of sampled groups draws them by: `even`, `labour`, or a .csv, .json or .toml file; "
+        "by default those it was fitted with.",
+    ),
+]
 Strength = Annotated[float, typer.Option(help="0 leaves the model as it is, 1 applies the map in full.")]
 Seed = Annotated[int, typer.Option(help="Same seed, same images.")]
 Images = Annotated[int, typer.Option(min=1, help="Images of each prompt. Intervals narrow with the square root.")]

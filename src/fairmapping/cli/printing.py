@@ -85,6 +85,25 @@ def print_bias(
 
 
 def print_fit(config: MapConfig) -> None:
+    """What a fit reached: the language bias of route text, the loss or the rounds of the others."""
+    if config.route == "text":
+        _print_distances(config)
+    elif config.rounds:
+        table = Table("round", "attribute", "share less target", "95 % interval", "images", title="What the judge saw")
+        for line in config.rounds:
+            found = f"{line['deviation']:.3f}", f"{line['low']:.3f} to {line['high']:.3f}", str(line["images"])
+            table.add_row(str(line["round"] + 1), escape(line["attribute"]), *found)
+        out_console.print(table)
+    elif config.loss is not None:
+        out_console.print(
+            f"Of the difference that naming the groups makes to the denoiser, {1 - config.loss:.0%} is reached without "
+            f"naming them ({len(config.keywords)} keywords, {config.images} images, {config.seconds:.0f} s)"
+        )
+        if config.held_out:
+            out_console.print(f"{len(config.held_out)} keywords were held out: audit the images on those")
+
+
+def _print_distances(config: MapConfig) -> None:
     table = Table("keywords", "attribute", "before", "after", "change", title="Language bias")
     for what, n, before, after in (
         ("fitted", len(config.keywords), config.bias_before, config.bias_after),
@@ -116,9 +135,11 @@ def print_audit(result: Audit) -> None:
     for _, line in result.faces().iterrows():
         faces = f"{line['no_face']} of {line['images']} images show no face, {line['several']} several"
         out_console.print(escape(f"{line['arm']}: {faces}"))
-    obeyed = result.obeyed()
-    for _, line in (obeyed[obeyed["group"] == "all"] if len(obeyed) else obeyed).iterrows():
-        share = (
-            f"{line['share']:.1%} of {line['n']} faces are as the prompt asks [{line['low']:.1%}, {line['high']:.1%}]"
-        )
-        out_console.print(escape(f"{line['arm']}, explicit {line['attribute']}: {share}"))
+    for what, as_whom, shares in (
+        ("explicit", "the prompt asks", result.obeyed()),
+        ("assigned", "the quota drew", result.followed()),
+    ):
+        for _, line in (shares[shares["group"] == "all"] if len(shares) else shares).iterrows():
+            share = f"{line['share']:.1%} of {line['n']} faces are as {as_whom}"
+            interval = f"[{line['low']:.1%}, {line['high']:.1%}]"
+            out_console.print(escape(f"{line['arm']}, {what} {line['attribute']}: {share} {interval}"))

@@ -17,6 +17,7 @@ __all__ = [
     "map_of",
     "pipe_of",
     "prompts_of",
+    "quota_of",
     "shares_of",
     "split",
 ]
@@ -81,6 +82,13 @@ def map_of(source: str | None) -> Any:
     from ..mapping import FairMap
 
     return FairMap.from_pretrained(source) if source else None
+
+
+def quota_of(source: str | None, fair_map: Any, seed: int) -> Any:
+    """The quota, if the map can follow it: before the model is loaded."""
+    from ..attach import quota_of as of_map
+
+    return of_map(fair_map, source, seed=seed)
 
 
 def call_of(steps: int | None, guidance: float | None) -> dict[str, Any]:

@@ -52,7 +52,10 @@ def judge_images(
         answer.get("bytes") == size and answer.get("prompt") == row["prompt"]
         for row, answer, size in zip(images, answers, sizes, strict=True)
     ]
-    result = [dict(answer) if ready else {} for answer, ready in zip(answers, done, strict=True)]
+    result = [  # what is said of an image now, and what was judged then
+        dict(row) | {name: value for name, value in answer.items() if name not in row} if ready else {}
+        for row, answer, ready in zip(images, answers, done, strict=True)
+    ]
     write(path, described, known.values())  # drops a torn last line, or all that another version of the judge said
     todo = [index for index, ready in enumerate(done) if not ready]
     bar = progress_bar(f"judging ({judge.name})", len(todo), "images", shown=progress and bool(todo))
