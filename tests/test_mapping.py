@@ -13,6 +13,7 @@ from huggingface_hub import errors
 from safetensors.torch import load_file, save_file
 
 from fairmapping.mapping import SCHEMA_VERSION, FairMap, MapConfig, model_card
+from fairmapping.shifts import GroupShifts
 
 FINGERPRINT = {"encoders": ["BertModel"], "width": 6, "pooled_width": 4, "probe": [1.0, -2.0, 0.5]}
 CONFIG = MapConfig(
@@ -217,7 +218,10 @@ def changed_config(folder: Path, **changes: object) -> None:
 
 def test_a_newer_schema_is_refused(fair_map: FairMap, tmp_path: Path) -> None:
     changed_config(fair_map.save_pretrained(tmp_path), schema_version=SCHEMA_VERSION + 1)
-    with pytest.raises(ValueError, match=r"schema_version 2 .* reads up to 1; upgrade it: pip install"):
+    with pytest.raises(
+        ValueError,
+        match=rf"schema_version {SCHEMA_VERSION + 1} .* reads up to {SCHEMA_VERSION}; upgrade it: pip install",
+    ):
         FairMap.from_pretrained(tmp_path)
 
 
@@ -259,8 +263,8 @@ def test_a_damaged_config_is_refused(fair_map: FairMap, tmp_path: Path, content:
     [
         ({"weight": torch.zeros(3, 4)}, "square matrix"),
         ({"weight": torch.eye(3), "bias": torch.zeros(2)}, "bias has shape"),
-        ({"kernel": torch.eye(3)}, "holds kernel; a map holds weight"),
-        ({"weight": torch.eye(3), "extra": torch.eye(3)}, "holds extra, weight"),
+        ({"kernel": torch.eye(3)}, "hold kernel; a map holds weight"),
+        ({"weight": torch.eye(3), "extra": torch.eye(3)}, "hold extra, weight"),
     ],
 )
 def test_wrong_weights_are_refused(tmp_path: Path, tensors: dict[str, torch.Tensor], message: str) -> None:
@@ -342,3 +346,107 @@ def test_a_map_without_fingerprint_is_checked_by_width() -> None:
     FairMap.identity(6).check_encoder(FINGERPRINT)
     with pytest.raises(ValueError, match="for embeddings 5 wide"):
         FairMap.identity(5).check_encoder(FINGERPRINT)
+
+
+FEMALE, OLD = (("gender", "female"),), (("age", "old"),)
+
+
+def shifts(width: int, rank: int = 2) -> GroupShifts:
+    generator = torch.Generator().manual_seed(2)
+    shapes = (width, rank), (4, rank, width), (4, width)
+    return GroupShifts(CONFIG.attributes, *(torch.randn(*shape, generator=generator) for shape in shapes))
+
+
+@pytest.fixture
+def shifting() -> FairMap:
+    """What route "sampled" makes: the identity, and shifts of both parts."""
+    settings = {"shifts": shifts(6), "pooled_shifts": shifts(4), "config": CONFIG}
+    return FairMap(torch.eye(6), pooled_weight=torch.eye(4), **settings)
+
+
+def test_rows_are_shifted_towards_their_cells(shifting: FairMap) -> None:
+    x, pooled, cells = embeddings(3, 5, 6), embeddings(3, 4), [FEMALE, (), FEMALE + OLD]
+    torch.testing.assert_close(shifting(x, None, 0.5, cells), x + 0.5 * shifting.shifts(x, cells))
+    torch.testing.assert_close(shifting.map_pooled(pooled, 1.0, cells), pooled + shifting.pooled_shifts(pooled, cells))
+    for moved, before in ((shifting(x, cells=cells), x), (shifting.map_pooled(pooled, cells=cells), pooled)):
+        assert torch.equal(moved[1], before[1])
+        assert not torch.equal(moved[0], before[0])
+    assert torch.equal(shifting(x), x) and torch.equal(shifting.map_pooled(pooled), pooled)
+    assert shifting.groups == {"gender": ("female", "male"), "age": ("old", "young")}
+
+
+def test_a_map_and_its_shifts_add_up(fair_map: FairMap) -> None:
+    both = FairMap(fair_map.weight, fair_map.bias, shifts=shifts(6), config=CONFIG)
+    x = embeddings(2, 5, 6)
+    torch.testing.assert_close(both(x, cells=[OLD] * 2), fair_map(x) + both.shifts(x, [OLD] * 2))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
+def test_shifts_of_strength_zero_are_none_bit_for_bit(shifting: FairMap, dtype: torch.dtype) -> None:
+    x, pooled = embeddings(2, 5, 6, dtype=dtype), embeddings(2, 4, dtype=dtype)
+    assert torch.equal(shifting(x, None, 0.0, [FEMALE, OLD]), x)
+    assert torch.equal(shifting.map_pooled(pooled, 0.0, [FEMALE, OLD]), pooled)
+    assert shifting(x, cells=[FEMALE, OLD]).dtype == shifting.map_pooled(pooled, cells=[FEMALE, OLD]).dtype == dtype
+
+
+def test_zero_padding_is_not_shifted(shifting: FairMap) -> None:
+    x = embeddings(2, 5, 6)
+    x[0, 3:] = 0
+    mask = torch.tensor([[1, 1, 1, 0, 0], [1, 1, 0, 0, 0]], dtype=torch.bool)
+    step = shifting.shifts(x, [FEMALE] * 2)
+    for moved in (shifting(x, cells=[FEMALE] * 2), shifting(x, mask, cells=[FEMALE] * 2)):
+        assert not moved[0, 3:].any()
+        torch.testing.assert_close(moved[1], x[1] + step[1])  # other padding is, as it is mapped
+    assert shifting(x, torch.ones(2, 5, dtype=torch.bool), cells=[FEMALE] * 2)[0, 4].any()
+
+
+def test_shifts_are_saved_and_read(shifting: FairMap, tmp_path: Path) -> None:
+    folder = shifting.save_pretrained(tmp_path)
+    tensors = load_file(folder / "model.safetensors")
+    parts = [f"{prefix}shifts.{name}" for prefix in ("", "pooled_") for name in ("bias", "down", "up")]
+    assert sorted(tensors) == sorted(parts), "the identity is left out"
+    again, x, pooled = FairMap.from_pretrained(folder), embeddings(1, 5, 6), embeddings(1, 4)
+    assert (again.groups, again.width, again.pooled_width) == (shifting.groups, 6, 4)
+    assert torch.equal(again(x, cells=[FEMALE]), shifting(x, cells=[FEMALE]))
+    assert torch.equal(again.map_pooled(pooled, cells=[OLD]), shifting.map_pooled(pooled, cells=[OLD]))
+
+
+def test_a_weight_beside_shifts_is_saved_with_them(fair_map: FairMap, tmp_path: Path) -> None:
+    both = FairMap(fair_map.weight, fair_map.bias, shifts=shifts(6), config=CONFIG)
+    again = FairMap.from_pretrained(both.save_pretrained(tmp_path))
+    assert torch.equal(again.weight, fair_map.weight) and torch.equal(again.bias, fair_map.bias)
+    assert torch.equal(again.shifts.up, both.shifts.up) and again.pooled_shifts is None
+
+
+def test_cells_that_the_map_does_not_know_are_refused(fair_map: FairMap, shifting: FairMap) -> None:
+    x, pooled = embeddings(1, 5, 6), embeddings(1, 4)
+    for call in (lambda: fair_map(x, cells=[FEMALE]), lambda: fair_map.map_pooled(pooled, cells=[FEMALE])):
+        with pytest.raises(ValueError, match="without group shifts; fit one with fit.*route='sampled'"):
+            call()
+    with pytest.raises(ValueError, match="no shift for gender 'queer'; it has gender: female, male; age: old, young"):
+        shifting(x, cells=[(("gender", "queer"),)])
+    with pytest.raises(ValueError, match="2 cells for 1 embeddings"):
+        shifting(x, cells=[FEMALE, OLD])
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"shifts": shifts(5)}, "shifts are 5 wide beside weight 6 wide"),
+        ({"shifts": shifts(6), "pooled_shifts": shifts(4)}, "pooled_shifts are 4 wide beside pooled_weight None wide"),
+        ({"pooled_weight": torch.eye(4), "pooled_shifts": shifts(4)}, "pooled_shifts need shifts of the same groups"),
+    ],
+)
+def test_shifts_that_do_not_fit_the_map_are_refused(settings: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        FairMap(torch.eye(6), **settings)
+
+
+def test_a_file_with_half_its_shifts_is_refused(shifting: FairMap, tmp_path: Path) -> None:
+    folder = shifting.save_pretrained(tmp_path)
+    tensors = load_file(folder / "model.safetensors")
+    del tensors["shifts.up"]
+    save_file(tensors, folder / "model.safetensors")
+    changed_config(folder, weights_sha256=None)
+    with pytest.raises(ValueError, match="the map's shifts hold bias, down; down, up and bias are needed"):
+        FairMap.from_pretrained(folder)

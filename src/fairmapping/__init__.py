@@ -23,6 +23,7 @@ _MODULE_OF = {
     "measure": "bias",
     "Quota": "quota",
     "Targets": "targets",
+    "compose": "compose",
     "fit": "fit",
     "attach": "attach",
     "detach": "attach",

@@ -211,12 +211,13 @@ class _Loop:
         """One round of images, judged."""
         number, total = len(self.seen), len(self.prompts) * images
         rng = np.random.default_rng([self.seed, number])
-        order = np.concatenate([rng.permutation(len(self.prompts)) for _ in range(images)])
+        orders = [rng.permutation(len(self.prompts)) for _ in range(images)]  # no prompt twice in a batch
+        batches = [order[i : i + batch_size] for order in orders for i in range(0, len(order), batch_size)]
         seen = _Seen([], [], {item.name: [] for item in self.attributes})
         now = self.step.clone()
         with progress_bar(f"round {number + 1}", total, "images", shown=progress) as advance:
-            for place in range(0, total, batch_size):
-                chosen = [int(i) for i in dict.fromkeys(order[place : place + batch_size])]
+            for place, batch in enumerate(batches):
+                chosen = [int(i) for i in batch]
                 offset = torch.from_numpy(rng.normal(0, spread, self.step.shape[1])).float()
                 drawn = generate(
                     self.pipe,

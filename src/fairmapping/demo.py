@@ -58,7 +58,8 @@ def demo(
     """Measure, fit on 103 of the 153 occupations, audit on others, and return the path of ``report.html`` in `out`.
 
     About 4,500 images in all and some six minutes on two cores; with `quick` about 900 images in two minutes, a map
-    that is not done, and wide intervals. `say` is told of each stage. Raises ValueError where `out` holds a run made with other settings.
+    that is not done, and wide intervals. `say` is told of each stage. Raises ValueError where `out` holds a run made
+    with other settings.
     """
     from . import pipelines, portraits
     from .audit import audit

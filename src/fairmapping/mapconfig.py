@@ -25,6 +25,7 @@ class MapConfig:
     or over ``held_out`` (``held_out_bias_*``). ``loss`` is what was minimised, text + weight * fair, and ``loss_bound``
     is the value below which no linear map can get it (None where it was not computed).
 
+    ``shifted`` names the attributes that the map has group shifts for, in their order; empty: all, if any.
     ``route`` is how the map was fitted (see :func:`fairmapping.fit`), ``targets`` what shares it was fitted for, or
     draws the groups from (:meth:`fairmapping.targets.Targets.to_dict`). Routes that go through the denoiser report
     their ``loss`` as a part of what it is without the map, and ``images``, how many were drawn; ``judge`` is the one
@@ -37,6 +38,7 @@ class MapConfig:
     held_out: list[str] = field(default_factory=list)
     templates: list[str] = field(default_factory=list)
     route: str = "none"
+    shifted: list[str] = field(default_factory=list)
     targets: dict[str, Any] = field(default_factory=dict)
     rank: int | None = None
     images: int | None = None

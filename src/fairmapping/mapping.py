@@ -6,26 +6,22 @@ a frozen text encoder. Without activations the chain is one matrix, and that mat
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 import os
-import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from .mapconfig import SCHEMA_VERSION, MapConfig, model_card, read_config
+from . import mapfile
+from .mapconfig import SCHEMA_VERSION, MapConfig, model_card
 from .prompts import Cell
 from .shifts import GroupShifts
 
 __all__ = ["SCHEMA_VERSION", "FairMap", "MapConfig"]
 
-CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
 _PROBE_TOLERANCE = 0.05
 
 
@@ -175,30 +171,11 @@ class FairMap(nn.Module):
         Files of these names are replaced, each only when all three are written. config.json comes last and holds the
         checksum of the weights, so a reader never takes a half-written map for a whole one.
         """
-        from safetensors.torch import save
-
-        folder = Path(folder)
-        if folder.is_file():
-            raise FileExistsError(f"{folder} is a file; give a folder")
-        folder.mkdir(parents=True, exist_ok=True)
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self.named_buffers()}
         for prefix, own in (("", self.shifts), ("pooled_", self.pooled_shifts)):
             if own is not None and _is_identity(tensors[f"{prefix}weight"], tensors[f"{prefix}bias"]):
                 del tensors[f"{prefix}weight"], tensors[f"{prefix}bias"]  # the width of the shifts tells it
-        weights = save(tensors, metadata={"format": "pt"})
-        config = asdict(self.config) | {"weights_sha256": hashlib.sha256(weights).hexdigest()}
-        text = json.dumps(config, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-        with tempfile.TemporaryDirectory(dir=folder, prefix=".saving-") as temporary:
-            contents = {
-                WEIGHTS: weights,
-                CARD: model_card(self.config, self.width, self.pooled_width).encode(),
-                CONFIG: text.encode(),
-            }
-            for name, content in contents.items():
-                (Path(temporary) / name).write_bytes(content)
-            for name in contents:
-                os.replace(Path(temporary) / name, folder / name)
-        return folder
+        return mapfile.write(folder, tensors, self.config, model_card(self.config, self.width, self.pooled_width))
 
     @classmethod
     def from_pretrained(cls, folder_or_hub_id: str | os.PathLike[str], *, revision: str | None = None) -> FairMap:
@@ -206,27 +183,7 @@ class FairMap(nn.Module):
 
         Raises FileNotFoundError where there is no map, ValueError for one that is damaged or of a newer schema.
         """
-        from safetensors import SafetensorError
-        from safetensors.torch import load
-
-        folder = Path(folder_or_hub_id)
-        if not folder.is_dir():
-            folder = _download(os.fspath(folder_or_hub_id), revision)
-        for name in (CONFIG, WEIGHTS):
-            if not (folder / name).is_file():
-                raise FileNotFoundError(f"{folder} has no {name}; a saved map has {CONFIG} and {WEIGHTS}")
-        config, checksum = read_config(folder / CONFIG)
-        content = (folder / WEIGHTS).read_bytes()
-        if checksum and hashlib.sha256(content).hexdigest() != checksum:
-            raise ValueError(
-                f"{folder / WEIGHTS} is not the file that {CONFIG} was written with; save or fetch the map again"
-            )
-        try:
-            tensors = load(content)
-        except SafetensorError as error:
-            raise ValueError(
-                f"{folder / WEIGHTS} is no readable safetensors file ({error}); save or fetch it again"
-            ) from error
+        tensors, config = mapfile.read(folder_or_hub_id, revision)
         shifts = {prefix: _shifts_of(tensors, prefix, config) for prefix in ("", "pooled_")}
         for prefix, own in shifts.items():
             if own is not None:
@@ -235,8 +192,8 @@ class FairMap(nn.Module):
         if "weight" not in tensors or unknown:
             found = ", ".join(sorted(tensors)) or "nothing"
             raise ValueError(
-                f"{folder / WEIGHTS} holds {found}; a map holds weight and bias, or shifts, and at most their pooled "
-                "twins; save or fetch it again"
+                f"the weights in {folder_or_hub_id} hold {found}; a map holds weight and bias, or shifts, and at most "
+                "their pooled twins; save or fetch it again"
             )
         return cls(**tensors, shifts=shifts[""], pooled_shifts=shifts["pooled_"], config=config)
 
@@ -249,7 +206,8 @@ def _shifts_of(tensors: dict[str, Tensor], prefix: str, config: MapConfig) -> Gr
         return None
     if set(found) != {"down", "up", "bias"}:
         raise ValueError(f"the map's {prefix}shifts hold {', '.join(sorted(found))}; down, up and bias are needed")
-    return GroupShifts({attribute: list(words) for attribute, words in config.attributes.items()}, **found)
+    groups = {name: list(config.attributes.get(name, ())) for name in config.shifted or config.attributes}
+    return GroupShifts(groups, **found)
 
 
 def _is_identity(weight: Tensor, bias: Tensor) -> bool:
@@ -303,17 +261,3 @@ def _shifted(
     if shifts is None or cells is None or strength == 0:
         return moved
     return moved + strength * (shifts(x, cells) * (1 if rows is None else rows)).to(moved.dtype)
-
-
-def _download(hub_id: str, revision: str | None) -> Path:
-    """The local copy of a map on the hub."""
-    from huggingface_hub import errors, snapshot_download
-
-    if hub_id.count("/") > 1 or hub_id.startswith((".", "/", "~")) or "\\" in hub_id:  # what no hub id looks like
-        raise FileNotFoundError(f"there is no folder {hub_id}")
-    try:
-        return Path(snapshot_download(hub_id, revision=revision, allow_patterns=[CONFIG, WEIGHTS, CARD]))
-    except (errors.HFValidationError, errors.HfHubHTTPError, errors.LocalEntryNotFoundError) as error:
-        raise FileNotFoundError(
-            f"there is no folder {hub_id}, and no map of that name could be fetched from the Hugging Face hub: {error}"
-        ) from error
