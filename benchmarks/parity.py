@@ -66,7 +66,7 @@ class Bench:
         if not (folder / "config.json").exists():
             options: dict = {} if route == "text" else {"resume": self.out / "maps" / f"{route}.partial"}
             if route == "calibrated":
-                options["start"] = self.map("denoiser")
+                options |= {"start": self.map("denoiser"), "images": 8, "rounds": 6}
             fm.fit(self.pipe, self.fit_on, ATTRIBUTES, route=route, **options).save_pretrained(folder)
         return fm.FairMap.from_pretrained(folder)
 
@@ -106,13 +106,13 @@ class Bench:
     def settings(self) -> str:
         """The default under other guidance, seeds, templates and styles, on the occupations that were not fitted."""
         fair, lines = self.map("sampled"), []
-        cases: list[tuple[str, tuple[str, ...], int, dict]] = [("as above", ONE, 48, {})]
-        cases += [(f"guidance {scale}", ONE, 48, {"guidance_scale": scale}) for scale in (1.0, 1.5, 4.0, 7.5)]
-        cases += [(f"seed {seed}", ONE, 48, {"seed": seed}) for seed in (1, 2, 3, 4)]
-        cases += [(f"“{template}”", (template,), 48, {}) for template in (*UNSEEN, *STYLES)]
-        for number, (name, templates, images, options) in enumerate(cases):
+        cases: list[tuple[str, tuple[str, ...], dict]] = [("as above", ONE, {})]
+        cases += [(f"guidance {scale}", ONE, {"guidance_scale": scale}) for scale in (1.0, 1.5, 4.0, 7.5)]
+        cases += [(f"seed {seed}", ONE, {"seed": seed}) for seed in (1, 2, 3, 4)]
+        cases += [(f"“{template}”", (template,), {}) for template in (*UNSEEN, *STYLES)]
+        for number, (name, templates, options) in enumerate(cases):
             rows = prompts.neutral(self.reported, templates)
-            audit = self.audit(f"settings/{number:02d}", rows, images, fair_map=fair, baseline=False, **options)
+            audit = self.audit(f"settings/{number:02d}", rows, 24, fair_map=fair, baseline=False, **options)
             lines.append(f"| {name} | {' | '.join(figures(audit))} |")
         return "\n".join([HEAD.format("setting"), *lines])
 
@@ -185,7 +185,7 @@ class Bench:
 
     def quality(self) -> str:
         """Frechet distance in the judge's features to images of the explicit prompts in equal numbers."""
-        per = max(2, round(16 * self.scale))
+        per = max(2, round(8 * self.scale))
         neutral = [row.text for row in prompts.neutral(self.reported, ONE)]
         explicit = [row.text for row in prompts.specific(self.reported, ATTRIBUTES, ONE, joint=True)]
         judge = PortraitsJudge()

@@ -2,14 +2,17 @@ from __future__ import annotations
 
 import inspect
 import json
+from dataclasses import replace
 
 import pytest
 import tiny
 import torch
 
-from fairmapping.attach import attach, attached, detach, is_attached
+from fairmapping.attach import Decided, attach, attached, detach, is_attached, quota_of
 from fairmapping.embed import encode
 from fairmapping.mapping import FairMap
+from fairmapping.quota import Quota
+from fairmapping.shifts import GroupShifts
 
 PROMPTS = ["a doctor", "a very old man"]
 NEGATIVE = ["a hat", "grey"]
@@ -37,18 +40,18 @@ def draw(pipe, *args, repeats=1, number=2, **call):
     return torch.from_numpy(pipe(*args, generator=generators, **call).images)
 
 
-def by_hand(pipe, fair_map, call, guided, strength=1.0, repeats=1):
+def by_hand(pipe, fair_map, call, guided, strength=1.0, repeats=1, cells=None):
     """Encode, map, and pass the embeddings in; the negative prompt is encoded and passed as it is."""
-    found = encode(pipe, PROMPTS)
-    passed = {"prompt_embeds": fair_map(found.sequence, found.mask, strength)}
+    each = torch.arange(len(PROMPTS)).repeat_interleave(repeats)  # Flux would not repeat embeddings
+    found = encode(pipe, PROMPTS)[each]
+    passed = {"prompt_embeds": fair_map(found.sequence, found.mask, strength, cells)}
     if found.pooled is not None:
-        passed["pooled_prompt_embeds"] = fair_map.map_pooled(found.pooled, strength)
+        passed["pooled_prompt_embeds"] = fair_map.map_pooled(found.pooled, strength, cells)
     if guided:
-        negative = encode(pipe, NEGATIVE)
+        negative = encode(pipe, NEGATIVE)[each]
         passed["negative_prompt_embeds"] = negative.sequence
         if negative.pooled is not None:
             passed["negative_pooled_prompt_embeds"] = negative.pooled
-    passed = {name: rows.repeat_interleave(repeats, 0) for name, rows in passed.items()}  # Flux would not repeat them
     return draw(pipe, **passed, **call, number=len(PROMPTS) * repeats)
 
 
@@ -66,6 +69,28 @@ def test_attached_equals_mapping_by_hand(case, strength, repeats):
     torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
     untouched = draw(pipe, PROMPTS, **negative_of(guided), **call, repeats=repeats)
     assert (found - untouched).abs().max() > 1e-4, "the map must be far enough from the identity to be seen"
+
+
+@pytest.mark.parametrize(("strength", "repeats"), [(1.0, 1), (0.5, 3)])
+def test_a_quota_shifts_every_image_towards_its_own_cell(case, strength, repeats):
+    pipe, call, guided = case
+    fair_map, quota = tiny.sampled_map(pipe), Quota("even", seed=4)
+    with attached(pipe, fair_map, strength=strength, quota=quota):
+        found = draw(pipe, PROMPTS, **negative_of(guided), **call, repeats=repeats)
+    cells = [cell for prompt in PROMPTS for cell in quota.sequence(prompt, "", repeats)]
+    assert quota.last == cells
+    assert len(cells[0]) == 2
+    expected = by_hand(pipe, fair_map, call, guided, strength, repeats, cells)
+    torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
+    others = by_hand(pipe, fair_map, call, guided, strength, repeats, cells[::-1])
+    assert (found - others).abs().max() > 1e-4, "the cells must be seen in the images"
+
+
+def test_a_quota_at_strength_zero_leaves_every_image_bit_for_bit(case):
+    pipe, call, guided = case
+    before = draw(pipe, PROMPTS, **negative_of(guided), **call)
+    with attached(pipe, tiny.sampled_map(pipe), strength=0.0, quota="even"):
+        assert torch.equal(draw(pipe, PROMPTS, **negative_of(guided), **call), before)
 
 
 def test_strength_zero_and_detaching_restore_bit_for_bit(case):
@@ -250,3 +275,77 @@ def test_lists_of_rows_are_mapped_one_by_one():
     with attached(pipe, FairMap(2 * torch.eye(2), torch.ones(2))):
         rows = pipe(["ab", "abc"])
     assert [x.tolist() for x in rows] == [[[5.0, 5.0]] * 2, [[7.0, 7.0]] * 3]
+
+
+def test_counts_are_exact_over_images_and_calls(tiny_sd):
+    quota = Quota({"gender": {"female": 0.75, "male": 0.25}})
+    with attached(tiny_sd, tiny.sampled_map(tiny_sd), quota=quota):
+        draw(tiny_sd, PROMPTS[0], number=1, repeats=3)
+        draw(tiny_sd, PROMPTS[0], number=1)
+        draw(tiny_sd, [PROMPTS[0]] * 4, number=4)
+    assert quota.counts == {PROMPTS[0]: {(("gender", "female"),): 6, (("gender", "male"),): 2}}
+
+
+def test_a_map_with_shifts_draws_by_the_targets_that_it_was_fitted_with(tiny_sd):
+    fair_map = tiny.sampled_map(tiny_sd)
+    assert quota_of(fair_map).targets == Quota("even", attributes=fair_map.groups).targets
+    own = {"gender": {"female": 1.0, "male": 0.0}}
+    fair_map.config = replace(fair_map.config, targets=Quota(own, attributes=fair_map.groups).targets.to_dict())
+    assert set(quota_of(fair_map, seed=3).draw(PROMPTS)) == {(("gender", "female"),)}
+    with attached(tiny_sd, fair_map):
+        found = draw(tiny_sd, PROMPTS, guidance_scale=1.0)
+    cells = [(("gender", "female"),)] * 2
+    expected = by_hand(tiny_sd, fair_map, {"guidance_scale": 1.0}, guided=False, cells=cells)
+    torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
+
+
+def test_what_was_not_drawn_does_not_count(tiny_sd, tiny_sdxl):
+    quota = Quota("even")
+    with attached(tiny_sd, tiny.sampled_map(tiny_sd), quota=quota):
+        draw(tiny_sd, PROMPTS)
+        state, last = quota.state(), quota.last
+
+        def stop(*_):
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            draw(tiny_sd, PROMPTS, callback_on_step_end=stop)
+        assert (quota.state(), quota.last) == (state, last)
+        draw(tiny_sd, prompt_embeds=encode(tiny_sd, PROMPTS).sequence, negative_prompt=NEGATIVE)
+        encode(tiny_sd, PROMPTS)
+        assert (quota.state(), quota.last) == (state, last)
+    assert quota_of(tiny.sampled_map(tiny_sdxl), quota) is quota, "maps of the same groups may share a quota"
+
+
+def test_a_quota_that_the_map_cannot_follow_is_refused(tiny_sd):
+    with pytest.raises(ValueError, match=r"this one \(route 'none'\) has none; fit one with .*'sampled'"):
+        attach(tiny_sd, tiny.random_map(tiny_sd), quota="even")
+    with pytest.raises(ValueError, match="age"):
+        attach(tiny_sd, tiny.sampled_map(tiny_sd), quota={"age": {"young": 0.5, "old": 0.5}})
+    with pytest.raises(ValueError, match="scope"):
+        attach(tiny_sd, tiny.sampled_map(tiny_sd), quota=Quota(scope="moon"))
+    assert not is_attached(tiny_sd)
+    with attached(tiny_sd, tiny.sampled_map(tiny_sd), quota=Quota(scope="client")):
+        with pytest.raises(ValueError, match="client"):
+            draw(tiny_sd, PROMPTS)
+        with pytest.raises(ValueError, match="0 cells were decided for a call that draws 2 images"):
+            Decided().draw(PROMPTS)
+
+
+def test_images_of_one_encoding_cannot_have_groups_of_their_own():
+    class Late:
+        components: dict = {}
+        _execution_device = torch.device("cpu")
+
+        def encode_prompt(self, prompt, prompt_embeds=None):
+            return [torch.ones(3, 2) for _ in prompt], []
+
+        def __call__(self, prompt=None, num_images_per_prompt=1, prompt_embeds=None):
+            return [rows for rows in self.encode_prompt(prompt)[0] for _ in range(num_images_per_prompt)]
+
+    pipe, cells = Late(), [(("gender", "female"),), ()]
+    shifts = GroupShifts({"gender": ["female", "male"]}, torch.zeros(2, 1), torch.zeros(2, 1, 2), torch.ones(2, 2))
+    with attached(pipe, FairMap(torch.eye(2), shifts=shifts), quota=Decided(cells)):
+        assert [rows.tolist() for rows in pipe(["a", "b"])] == [[[2.0, 2.0]] * 3, [[1.0, 1.0]] * 3]
+        with pytest.raises(ValueError, match="encodes a prompt once for its 2 images"):
+            pipe(["a"], num_images_per_prompt=2)

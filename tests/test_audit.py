@@ -175,6 +175,22 @@ def test_explicit_prompts_are_kept_apart_and_scored(pair: Audit) -> None:
     assert not len(pair.obeyed())
 
 
+def test_assigned_groups_are_scored_apart_from_explicit_ones(pair: Audit) -> None:
+    rows = pair.rows.copy()
+    genders = {"nurse": "female", "cook": "male"}  # clerks are assigned nothing
+    mapped = (rows["arm"] == "mapped") & rows["keyword"].isin(genders)
+    rows["assigned"] = [
+        (("gender", genders[word]),) if chosen else () for word, chosen in zip(rows["keyword"], mapped, strict=True)
+    ]
+    followed = Audit(rows, pair.settings).followed().set_index(["arm", "group"])
+    assert tuple(followed.loc[("mapped", "all"), ["images", "no_face", "n"]]) == (8, 0, 8)
+    assert followed.loc[("mapped", "all"), "share"] == pytest.approx(5 / 8)  # ff of ffmm, mmm of fmmm
+    line = followed.loc[("mapped", "male")]
+    assert (line["share"], line["low"], line["high"]) == pytest.approx((3 / 4, *metrics.wilson(3, 4)))
+    assert set(followed.reset_index()["arm"]) == {"mapped"}
+    assert not len(pair.followed())
+
+
 def test_what_was_kept(pair: Audit) -> None:
     kept = pair.kept().set_index(["arm", "measure"])
     # nurse shows its cue, cook does not; one cook has no face
@@ -259,6 +275,42 @@ def test_an_audit_draws_judges_and_saves(tiny_sd: Any, tmp_path: Path) -> None:
     repeated = audit(tiny_sd, prompts, judge=again, out=tmp_path, **options)
     assert again.seen == 0
     assert repeated.rows.equals(result.rows)
+
+
+def test_a_quota_is_recorded_and_followed(tiny_sd: Any, tmp_path: Path) -> None:
+    import tiny
+
+    options = {"images_per_prompt": 2, "judge": Shade(), "attributes": ("gender",), "num_inference_steps": 1}
+    options |= {"fair_map": tiny.sampled_map(tiny_sd), "progress": False, "seed": 3}
+    prompts = [*neutral(["doctor"], ("a photo of {}",)), *specific(["nurse"], "gender", ("a photo of {}",))]
+    shares = {"gender": {"female": 0.5, "male": 0.5}}
+    result = audit(tiny_sd, prompts, out=tmp_path, quota=shares, **options)
+    by_arm = {arm: rows["assigned"].tolist() for arm, rows in result.rows.groupby("arm")}
+    assert by_arm["raw"] == [()] * 6
+    assert sorted(by_arm["mapped"][:2]) == [(("gender", "female"),), (("gender", "male"),)]
+    assert by_arm["mapped"][2:] == [()] * 4
+    recorded = {"targets": {"shares": shares, "by_keyword": {}}, "scope": "prompt", "seed": 3}
+    assert result.settings["map"]["quota"] == recorded
+    followed = result.followed()
+    assert len(followed) == 3
+    assert Audit.load(tmp_path).followed().equals(followed)
+    assert rescore(tmp_path, Shade(), progress=False).followed().equals(followed)
+
+    seen = options["judge"].seen
+    assert audit(tiny_sd, prompts, out=tmp_path, quota=shares, **options).rows.equals(result.rows)
+    assert options["judge"].seen == seen
+    with pytest.raises(ValueError, match=r"mapped\.quota\.targets"):
+        audit(tiny_sd, prompts, out=tmp_path, **options)
+    with pytest.raises(ValueError, match="there is no map"):
+        audit(tiny_sd, prompts, out=tmp_path / "new", quota="even", **options | {"fair_map": None})
+    assert not (tmp_path / "new").exists()
+
+
+def test_judgements_of_before_there_were_quotas_are_read(pair: Audit, tmp_path: Path) -> None:
+    Audit(pair.rows.drop(columns="assigned"), pair.settings).save(tmp_path)
+    again = Audit.load(tmp_path)
+    assert again.rows["assigned"].tolist() == [()] * len(pair.rows)
+    assert not len(again.followed())
 
 
 def test_a_plain_string_is_its_own_keyword(tiny_sd: Any, tmp_path: Path) -> None:

@@ -13,13 +13,16 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import torch
 from test_audit import by_hand
 from typer.testing import CliRunner, Result
 
-from fairmapping import demo, lists, metrics, pipelines, sections
+from fairmapping import demo, lists, metrics, pipelines, runs, sections
 from fairmapping.cli import app, printing
-from fairmapping.mapping import FairMap
+from fairmapping.mapping import FairMap, MapConfig
 from fairmapping.results import Audit
+from fairmapping.shifts import GroupShifts
+from fairmapping.text_route import fit_text
 
 SOURCE = str(Path(demo.__file__).parents[1])
 ENVIRONMENT = os.environ | {"PYTHONPATH": SOURCE}
@@ -42,6 +45,13 @@ def tiny(tiny_sd: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     monkeypatch.setattr(pipelines, "load", lambda *args, **options: tiny_sd)
     monkeypatch.chdir(tmp_path)
     return tiny_sd
+
+
+@pytest.fixture
+def tiny_sampled(tiny_sd: Any) -> FairMap:
+    from tiny import sampled_map
+
+    return sampled_map(tiny_sd)
 
 
 def test_without_a_command_it_shows_them_all() -> None:
@@ -80,6 +90,7 @@ def test_lists_shows_and_prints() -> None:
         (["measure", "--keywords", "nurse,cook", "--shares", "gone.csv"], "gone.csv"),
         (["fit", "--keywords", "nurse,cook", "--holdout", "cook,nurse"], "--holdout names every keyword"),
         (["generate", "a nurse", "--guidance", "nan"], "--guidance is nan"),
+        (["generate", "a nurse", "--quota", "even"], "a quota needs a map with group shifts, and there is no map"),
         (["generate", "a nurse", "--strength", "nan", "--map", "missing"], "missing"),
         (["generate", "a nurse", "--template", "a {}"], "--template goes with --keywords"),
         (["audit", "--keywords", "nurse", "--judge", "os:path"], "'os:path' is a module, which cannot be called"),
@@ -99,6 +110,9 @@ def test_errors_are_one_line(tiny: Any, arguments: list[str], says: str) -> None
         (["generate", "a nurse", "--out", "taken"], "--out taken is a file"),
         (["generate", "a nurse", "--out", "taken/below"], "which is a file"),
         (["generate", "a nurse", "--map", "missing"], "missing"),
+        (["generate", "a nurse", "--map", "plain", "--quota", "even"], "fit one with"),
+        (["generate", "a nurse", "--map", "sampled", "--quota", "labr"], "labr"),
+        (["audit", "--keywords", "nurse", "--map", "sampled", "--quota", "gone.csv"], "gone.csv"),
         (["audit", "--keywords", "nurse", "--out", "taken"], "--out taken is a file"),
         (["audit", "--keywords", "nurse", "--map", "missing"], "missing"),
         (["audit", "--keywords", "nurse", "--template", "a nurse"], "a nurse"),
@@ -120,6 +134,10 @@ def test_what_is_mistyped_is_told_before_the_model_is_loaded(
     monkeypatch.setattr(pipelines, "load", load)
     monkeypatch.chdir(tmp_path)
     Path("taken").write_text("mine")
+    FairMap.identity(3).save_pretrained("plain")
+    shifts = GroupShifts({"gender": ["female", "male"]}, torch.zeros(3, 1), torch.zeros(2, 1, 3), torch.zeros(2, 3))
+    config = MapConfig(attributes={"gender": {"female": "female", "male": "male"}})
+    FairMap(torch.eye(3), shifts=shifts, config=config).save_pretrained("sampled")
     result = run(*arguments)
     assert result.exit_code == 2, result.output
     assert says in " ".join(result.output.split())
@@ -182,13 +200,30 @@ def test_a_broken_image_is_named_with_what_to_do(tiny: Any) -> None:
 
 def test_fit_leaves_the_objective_to_the_library(tiny: Any) -> None:
     """What is not typed is what fairmapping.fit has by default; what is typed goes through."""
-    asked = ["fit", "--keywords", ",".join(WORDS), "--attributes", "gender", "--out", "map"]
-    defaults = inspect.signature(sys.modules["fairmapping.fit"].fit).parameters if ok(*asked) else {}
+    asked = ["fit", "--route", "text", "--keywords", ",".join(WORDS), "--attributes", "gender", "--out", "map"]
+    defaults = inspect.signature(fit_text).parameters if ok(*asked) else {}
     config = FairMap.from_pretrained("map").config
     assert (config.weight, config.ridge) == (defaults["weight"].default, defaults["ridge"].default)
     ok(*asked, "--weight", 2, "--ridge", 0.5)
     config = FairMap.from_pretrained("map").config
     assert (config.weight, config.ridge) == (2, 0.5)
+
+
+def test_fit_through_the_denoiser(tiny: Any) -> None:
+    """The default route, its targets and its options; what an unfinished fit would go on from is gone at the end."""
+    asked = ["fit", "--keywords", ",".join(WORDS), "--attributes", "gender", "--images", 4, "--steps", 3, "--rank", 2]
+    assert "of the difference that naming the groups makes" in ok(*asked, "--targets", "labour", "--out", "map").lower()
+    fair = FairMap.from_pretrained("map")
+    assert fair.groups == {"gender": ("female", "male")} and fair.config.route == "sampled"
+    assert fair.config.targets["by_keyword"]["nurse"]["gender"]["female"] > 0.5
+    assert sorted(path.name for path in Path("map").iterdir()) == ["README.md", "config.json", "model.safetensors"]
+    for wrong, says in (
+        ([*asked, "--weight", 2], "has no option 'weight'"),
+        (["fit", "--route", "text", "--keywords", "nurse,cook", "--targets", "even"], "knows no targets"),
+        ([*asked, "--targets", "evn"], "no file of targets"),
+    ):
+        failed = run(*wrong, "--out", "other")
+        assert failed.exit_code == 2 and says in " ".join(failed.output.split())
 
 
 def test_a_saved_model_is_drawn_with_in_a_fresh_process_without_noise(portraits_pipe: Any, tmp_path: Path) -> None:
@@ -229,7 +264,8 @@ def test_measure_fit_generate_audit_report(tiny: Any, tmp_path: Path) -> None:
     assert "Spearman" in output
     assert sorted(pd.read_csv("bias.csv")["keyword"]) == sorted(WORDS)
 
-    output = ok("fit", "--keywords", words, "--attributes", "gender", "--holdout", "cook,maid", "--out", "map")
+    asked = ("--keywords", words, "--attributes", "gender", "--holdout", "cook,maid", "--out", "map")
+    output = ok("fit", "--route", "text", *asked)
     assert "4 fitted" in output
     assert "2 held out" in output
     assert FairMap.from_pretrained("map").config.held_out == ["cook", "maid"]
@@ -249,6 +285,22 @@ def test_measure_fit_generate_audit_report(tiny: Any, tmp_path: Path) -> None:
 
     assert "Written" in ok("report", "run", "--title", "A title")
     assert "<h1>A title</h1>" in Path("run/report.html").read_text()
+
+
+def test_generate_and_audit_under_a_quota(tiny: Any, tiny_sampled: Any) -> None:
+    tiny_sampled.save_pretrained("map")
+    Path("shares.csv").write_text("keyword,women\nnurse,100\ncook,0\n")
+    few = ["--images", 2, "--steps", 1, "--map", "map", "--quota", "shares.csv"]
+    ok("generate", "a portrait of a nurse", *few, "--out", "g")
+    assert {dict(row.assigned)["gender"] for row in runs.read_manifest(Path("g"))} == {"female"}
+    asked = ["--keywords", "cook,nurse", "--attributes", "gender", "--template", "a {words}"]
+    output = ok("audit", *asked, *few, "--judge", "test_audit:Shade", "--out", "run")
+    assert "mapped, assigned gender" in output
+    assert "faces are as the quota drew" in output
+    rows = Audit.load("run").rows
+    assert [dict(cell)["gender"] for cell in rows.loc[rows["arm"] == "mapped", "assigned"]] == ["male"] * 2 + [
+        "female"
+    ] * 2
 
 
 def test_shares_need_their_columns(tiny: Any) -> None:
@@ -279,11 +331,12 @@ def test_a_model_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 def test_the_demo_on_the_embedded_model(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The whole road with a handful of images; the second time it takes all from the folder."""
-    few = demo.Plan(occupations=2, images=1, explicit=2, explicit_images=1, emotions=10, emotion_images=1)
+    few = demo.Plan(4, 16, occupations=2, images=1, explicit=2, explicit_images=1, emotions=10, emotion_images=1)
     monkeypatch.setattr(demo, "QUICK", few)
     monkeypatch.setattr(lists, "split", lambda: (WORDS[:4], WORDS[4:]))
     said = ok("demo", "--quick", "--out", tmp_path)
-    assert "Fitting a map on 4 of them" in said
+    assert "Fitting a shift towards each group on 4 occupations" in said
+    assert "The routes side by side" in (tmp_path / "report.html").read_text()
     page = (tmp_path / "report.html").read_text()
     assert "that were not used in fitting" in page
     assert page.count("<img") == 2 * 2
@@ -294,7 +347,7 @@ def test_the_demo_on_the_embedded_model(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert len(audit.rows) == 2 * 4 * 2
 
     images = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.png")}
-    assert "Taking the map from" in ok("demo", "--quick", "--out", tmp_path)
+    assert "Taking the map of route sampled from" in ok("demo", "--quick", "--out", tmp_path)
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.png")} == images
 
 

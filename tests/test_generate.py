@@ -14,9 +14,10 @@ import torch
 from PIL import Image
 
 from fairmapping import runs
-from fairmapping.attach import attached, is_attached
+from fairmapping.attach import Decided, attached, is_attached
 from fairmapping.generate import call_defaults, generate, image_seed
 from fairmapping.prompts import Prompt
+from fairmapping.quota import Quota
 from fairmapping.runs import Row
 
 module = sys.modules[generate.__module__]  # fairmapping.generate is the function
@@ -154,6 +155,7 @@ def test_a_folder_holds_images_manifest_and_settings(tiny_sd, tmp_path):
         "groups": [["gender", "female"]],
         "index": 0,
         "seed": image_seed(0, PROMPTS[1].text, 0),
+        "assigned": [],
     }
     assert result.rows[2].image.startswith("images/raw/a-portrait-of-a-female-doctor-")
     assert result.rows[2].image.endswith("/0000.png")
@@ -344,6 +346,99 @@ def test_other_settings_are_refused_with_every_difference(tiny_sd, tmp_path):
         pipe.__class__ = type("Another", (type(pipe),), {})
         generate(pipe, PROMPTS[:1], out=tmp_path, **CALL)
     assert contents(tmp_path) == before
+
+
+def test_a_quota_assigns_by_seed_prompt_and_index_alone(tiny_sd, tmp_path):
+    fair_map = tiny.sampled_map(tiny_sd)
+    call = {"fair_map": fair_map, "quota": {"gender": {"female": 0.25, "male": 0.75}}} | CALL
+    found = generate(tiny_sd, [*PROMPTS, "a man"], images_per_prompt=4, batch_size=5, **call)
+    of = {prompt: [row.assigned for row in found if row.prompt == prompt] for prompt in {row.prompt for row in found}}
+    female, male = (("gender", "female"),), (("gender", "male"),)
+    assert of[PROMPTS[1].text] == [()] * 4, "the prompt names this attribute's group itself"
+    for text in (PROMPTS[0].text, PROMPTS[2].text, "a man"):
+        assert sorted(of[text]) == [female, male, male, male]
+    again = generate(tiny_sd, [PROMPTS[2], PROMPTS[0]], images_per_prompt=2, batch_size=3, **call)
+    assert {(row.prompt, row.index, row.assigned) for row in again} < {
+        (row.prompt, row.index, row.assigned) for row in found
+    }
+    with attached(tiny_sd, fair_map, quota=Decided([row.assigned for row in again.rows[:3]])):
+        expected = tiny_sd(
+            [row.prompt for row in again.rows[:3]],
+            generator=[torch.Generator().manual_seed(row.seed) for row in again.rows[:3]],
+            num_inference_steps=2,
+            guidance_scale=3.0,
+            negative_prompt=["a hat"] * 3,
+        ).images
+    np.testing.assert_array_equal(pixels(again.images[:3]), pixels(expected))
+
+
+def test_an_explicit_prompt_keeps_what_it_names_and_is_assigned_the_rest(tiny_sd):
+    rows = generate(tiny_sd, PROMPTS[:2], images_per_prompt=8, fair_map=tiny.sampled_map(tiny_sd), **CALL).rows
+    assert [[name for name, _ in row.assigned] for row in rows] == [["gender", "race"]] * 8 + [["race"]] * 8
+    assert len({row.assigned for row in rows[:8]}) == 8
+    assert [row.assigned[0][1] for row in rows[8:]].count("asian") == 2
+
+
+def test_a_keyword_s_own_targets_hold_for_its_prompts_and_for_strings_with_it(tiny_sd):
+    own = {"chef": {"gender": {"female": 1.0}}, "pilot": {"gender": {"male": 1.0}}}
+    call = {"fair_map": tiny.sampled_map(tiny_sd), "quota": own, "images_per_prompt": 2} | CALL
+    rows = generate(tiny_sd, [Prompt("x", "chef"), "a portrait of a pilot", "a man"], **call).rows
+    genders = [dict(row.assigned)["gender"] for row in rows]
+    assert genders[:4] == ["female", "female", "male", "male"]
+    assert set(genders[4:]) == {"female", "male"}
+
+
+@pytest.mark.parametrize(("name", "number"), [("_draw", 2), ("append", 2)])
+def test_a_stopped_run_under_a_quota_ends_like_an_undisturbed_one(tiny_sd, tmp_path, crashing, name, number):
+    call = {"images_per_prompt": 3, "batch_size": 4, "fair_map": tiny.sampled_map(tiny_sd), "quota": "even"} | CALL
+    whole = generate(tiny_sd, PROMPTS, out=tmp_path / "whole", **call)
+    repair = crashing(name, number)
+    with pytest.raises(KeyboardInterrupt):
+        generate(tiny_sd, PROMPTS, out=tmp_path / "stopped", **call)
+    repair()
+    resumed = generate(tiny_sd, PROMPTS, out=tmp_path / "stopped", **call)
+    assert resumed.rows == whole.rows == runs.read_manifest(whole.folder)
+    assert contents(tmp_path / "stopped") == contents(whole.folder)
+
+
+def test_a_folder_is_refused_for_another_quota(tiny_sd, tmp_path):
+    call = {"out": tmp_path, "fair_map": tiny.sampled_map(tiny_sd)} | CALL
+    generate(tiny_sd, PROMPTS[:1], **call, quota={"gender": {"female": 0.5, "male": 0.5}})
+    before = contents(tmp_path)
+    changed = r"mapped\.quota\.targets\.shares\.gender\.female is 0\.5 there and 0\.25 now"
+    with pytest.raises(ValueError, match=changed):
+        generate(tiny_sd, PROMPTS[:1], **call, quota={"gender": {"female": 0.25, "male": 0.75}})
+    with pytest.raises(ValueError, match=r"mapped\.quota\.seed is 0 there and 1 now"):
+        generate(tiny_sd, PROMPTS[:1], **call, quota=Quota({"gender": {"female": 0.5, "male": 0.5}}, seed=1))
+    with pytest.raises(ValueError, match=r"by_keyword\.\S+ is null there .*; and \d+ more") as caught:
+        generate(tiny_sd, PROMPTS[:1], **call, quota="labour")
+    assert len(str(caught.value)) < 5000
+    assert contents(tmp_path) == before
+    assert "quota" in json.loads((tmp_path / "settings.json").read_text())["arms"]["mapped"]
+
+
+@pytest.mark.parametrize(
+    ("quota", "sampled", "says"),
+    [
+        ("even", False, "has none; fit one with"),
+        ("even", None, "there is no map"),
+        (Quota(scope="batch"), True, "a quota per batch goes on from call to call"),
+        ({"gender": {"femal": 1.0}}, True, "femal"),
+    ],
+)
+def test_a_quota_that_cannot_be_kept_is_refused_before_anything_is_written(tiny_sd, tmp_path, quota, sampled, says):
+    fair_map = {True: tiny.sampled_map, False: tiny.random_map, None: lambda pipe: None}[sampled](tiny_sd)
+    with pytest.raises(ValueError, match=says):
+        generate(tiny_sd, PROMPTS, fair_map=fair_map, quota=quota, out=tmp_path / "run", **CALL)
+    assert not (tmp_path / "run").exists()
+    assert not is_attached(tiny_sd)
+
+
+def test_a_manifest_of_before_there_were_quotas_is_read(tiny_sd, tmp_path):
+    result = generate(tiny_sd, PROMPTS, out=tmp_path, **CALL)
+    old = [{name: value for name, value in line.items() if name != "assigned"} for line in lines(tmp_path)]
+    (tmp_path / "manifest.jsonl").write_text("".join(json.dumps(line) + "\n" for line in old))
+    assert generate(tiny_sd, PROMPTS, out=tmp_path, **CALL).rows == runs.read_manifest(tmp_path) == result.rows
 
 
 def test_the_pipeline_comes_back_as_it_was(crashing):

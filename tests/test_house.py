@@ -38,7 +38,7 @@ ROAD = (
     {"text_route"},
     {"attach", "provenance"},
     {"generate"},
-    {"denoiser_route"},
+    {"denoiser_route", "calibration"},
     {"calibrated_route"},
     {"fit"},
     {"results"},

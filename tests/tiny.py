@@ -218,3 +218,28 @@ def random_map(pipe: Any, *, pooled: bool = True, seed: int = 0) -> Any:
     pooled_weight, pooled_bias = part(encoder["pooled_width"]) if pooled and encoder["pooled_width"] else (None, None)
     config = MapConfig(encoder=encoder)
     return FairMap(weight, bias, pooled_weight=pooled_weight, pooled_bias=pooled_bias, config=config)
+
+
+def sampled_map(pipe: Any, *, rank: int = 3, seed: int = 0) -> Any:
+    """A FairMap of the pipeline's encoder that only shifts: two genders and four races, each seen in an image."""
+    from fairmapping.embed import fingerprint
+    from fairmapping.mapping import FairMap, MapConfig
+    from fairmapping.shifts import GroupShifts
+
+    torch.manual_seed(seed)
+    encoder = fingerprint(pipe)
+    groups = {"gender": ["female", "male"], "race": ["white", "black", "asian", "hispanic"]}
+
+    def part(width: int) -> GroupShifts:
+        down, up = torch.randn(width, rank) / width**0.5, torch.randn(6, rank, width)
+        return GroupShifts(groups, down, up, torch.randn(6, width))
+
+    pooled = encoder["pooled_width"]
+    config = MapConfig(encoder=encoder, route="sampled", attributes={k: {g: g for g in v} for k, v in groups.items()})
+    return FairMap(
+        torch.eye(encoder["width"]),
+        pooled_weight=torch.eye(pooled) if pooled else None,
+        shifts=part(encoder["width"]),
+        pooled_shifts=part(pooled) if pooled else None,
+        config=config,
+    )

@@ -69,9 +69,10 @@ class Recorder:
         """
         prompt = self._encode(list(texts))
         calls: list[Call] = []
+        kept: dict[int, Tensor] = {}
 
         def keep(module: Any, args: Any, kwargs: Any, output: Any) -> None:
-            found = _recorded(args, kwargs, output, prompt)
+            found = _recorded(args, kwargs, output, prompt, kept)
             if found is not None:  # None: the negative prompt, given in a call of its own
                 calls.append(found)
 
@@ -118,12 +119,14 @@ def takes_guidance(pipe: Any) -> bool:
     return bool(config.get("guidance_embeds") or config.get("time_cond_proj_dim"))
 
 
-def _recorded(args: Any, kwargs: Any, output: Any, prompt: Encoding) -> Call | None:
+def _recorded(args: Any, kwargs: Any, output: Any, prompt: Encoding, kept: dict[int, Tensor]) -> Call | None:
+    """The call, or None where it was not given this prompt. ``kept`` holds the embeddings, which are the same in all
+    calls of a drawing and can be larger than all the rest, so they are stored once."""
     leaves, structure = pytree.tree_flatten((list(args), dict(kwargs)))
-    place = _place(leaves, prompt.sequence)
-    if place is None:
+    found = _place(leaves, prompt.sequence)
+    if found is None:
         return None
-    index, offset = place
+    index, offset = found
     rows, count = len(leaves[index]), len(prompt.sequence)
 
     def cut(leaf: Any) -> Any:
@@ -134,8 +137,11 @@ def _recorded(args: Any, kwargs: Any, output: Any, prompt: Encoding) -> Call | N
 
     pooled = None if prompt.pooled is None else _place(leaves, prompt.pooled)
     mask = _place(leaves, prompt.mask)
+    for place in (index, None if pooled is None else pooled[0]):
+        if place is not None and place not in kept:
+            kept[place] = cut(leaves[place])
     return Call(
-        leaves=tuple(cut(leaf) for leaf in leaves),
+        leaves=tuple(kept[place] if place in kept else cut(leaf) for place, leaf in enumerate(leaves)),
         structure=structure,
         sequence=index,
         pooled=None if pooled is None else pooled[0],
