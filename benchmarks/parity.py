@@ -86,7 +86,7 @@ class Bench:
         asked = list(dict.fromkeys(itertools.chain(*self.sets.values())))
         audits = {}
         for route in ROUTES:
-            images = 250 if route == "sampled" else 48
+            images = {"sampled": 250, "text": 48}.get(route, 24)
             audits[route] = self.audit(
                 f"routes/{route}",
                 prompts.neutral(asked, ONE),

@@ -22,6 +22,7 @@ from fairmapping.prompts import neutral, resolve_attributes
 from fairmapping.targets import resolve_targets
 
 module = sys.modules[fit_calibrated.__module__]
+loop = sys.modules[logistic.__module__]
 WORDS = ["doctor", "cook", "judge", "nurse", "clerk", "pilot", "baker", "coach", "tailor", "mayor", "guard", "poet"]
 TEMPLATES, ATTRIBUTES = ["a photo of {}"], resolve_attributes(["gender"])
 GROUPS = {"gender": ("female", "male")}
@@ -74,7 +75,7 @@ class World:
 @pytest.fixture
 def world(tiny_distilled, monkeypatch):
     made = World(tiny_distilled)
-    monkeypatch.setattr(module, "generate", made.generate)
+    monkeypatch.setattr(loop, "generate", made.generate)
     return made
 
 
