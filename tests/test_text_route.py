@@ -1,4 +1,4 @@
-"""Route "text", both solvers: folding, losses against each other and by hand, language bias, what they refuse."""
+"""Route "text", both solvers: folding, losses, what they do to language bias, what they refuse."""
 
 from __future__ import annotations
 

@@ -53,9 +53,10 @@ def fit_calibrated(
     """One affine map, adjusted until ``judge`` sees the ``targets`` among ``images`` a keyword.
 
     start: the map to adjust; by default one of route "denoiser" for the same keywords and targets.
-    It ends when the interval of the deviation (see :class:`fairmapping.calibration.Round`) lies below
-    ``tolerance`` for every attribute, when two rounds in a row bring no measurable gain, or after ``rounds``; the
-    config's ``rounds`` say which, and the map is that of the best round. Judged counts are corrected for the judge's confusion where its card has it.
+    It ends when the interval of the deviation (see :class:`fairmapping.calibration.Round`) is below ``tolerance`` for
+    every attribute, when two rounds in a row bring no measurable gain, or after ``rounds``; the config's ``rounds`` say
+    which, and the map is that of the best round. Judged counts are corrected for the judge's confusion where its card
+    has it.
 
     Raises ValueError where the judge does not judge an attribute, or where ``resume`` was left by another calibration.
     """
