@@ -213,7 +213,7 @@ def test_non_english_file(tmp_path: Path) -> None:
         ({"doctor": 1}, TypeError, "got dict"),
         (7, TypeError, "got int"),
         ("ocupations", FileNotFoundError, "did you mean 'occupations'"),
-        ("nowhere.csv", FileNotFoundError, "packaged: occupations, emotions"),
+        ("nowhere.csv", FileNotFoundError, "packaged: occupations, further, emotions"),
         ("", FileNotFoundError, "no file"),
         ("x" * 10_000, FileNotFoundError, "10000 characters"),
         ("nul\x00.txt", FileNotFoundError, "no file"),
