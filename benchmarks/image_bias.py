@@ -27,13 +27,14 @@ def main() -> None:
     if (saved / "config.json").exists():
         fair_map = fm.FairMap.from_pretrained(saved)
     else:
-        fair_map = fm.fit(pipe, fitted, ATTRIBUTES, holdout=others)
+        fair_map = fm.fit(pipe, fitted, ATTRIBUTES, route="text", holdout=others)
         fair_map.save_pretrained(saved)
     result = fm.audit(
         pipe,
         fm.prompts.neutral(fitted + others, ("a portrait of {}",)),
         images_per_prompt=arg.images,
         fair_map=fair_map,
+        detector="off",
         out=arg.out / "audit",
         attributes=ATTRIBUTES,
         seed=arg.seed,

@@ -8,13 +8,14 @@ import pytest
 import tiny
 import torch
 
-from fairmapping.attach import Decided, attach, attached, detach, is_attached, quota_of
+from fairmapping.attach import attach, attached, detach, is_attached
 from fairmapping.embed import encode
 from fairmapping.mapping import FairMap
+from fairmapping.policy import Decided, quota_of
 from fairmapping.quota import Quota
 from fairmapping.shifts import GroupShifts
 
-PROMPTS = ["a doctor", "a very old man"]
+PROMPTS = ["a doctor", "a very old nurse"]  # both leave gender and race open
 NEGATIVE = ["a hat", "grey"]
 
 # One case per way that a prompt travels: name of the fixture, its call, whether a negative prompt has a say.
@@ -254,7 +255,10 @@ def test_a_pipeline_that_joins_negative_and_positive_is_refused_in_the_call():
             return self.encode_prompt(prompt, True, prompt_embeds=prompt_embeds)
 
     pipe = Fused()
-    with attached(pipe, FairMap.identity(4)), pytest.raises(TypeError, match=r"is \(4, 3, 4\), not embeddings"):
+    with (
+        attached(pipe, FairMap.identity(4), detector="off"),
+        pytest.raises(TypeError, match=r"is \(4, 3, 4\), not embeddings"),
+    ):
         pipe(["a", "b"])
 
 
@@ -272,7 +276,7 @@ def test_lists_of_rows_are_mapped_one_by_one():
             return self.encode_prompt(prompt)[0]
 
     pipe = ZImage()
-    with attached(pipe, FairMap(2 * torch.eye(2), torch.ones(2))):
+    with attached(pipe, FairMap(2 * torch.eye(2), torch.ones(2)), detector="off"):
         rows = pipe(["ab", "abc"])
     assert [x.tolist() for x in rows] == [[[5.0, 5.0]] * 2, [[7.0, 7.0]] * 3]
 
@@ -328,8 +332,8 @@ def test_a_quota_that_the_map_cannot_follow_is_refused(tiny_sd):
     with attached(tiny_sd, tiny.sampled_map(tiny_sd), quota=Quota(scope="client")):
         with pytest.raises(ValueError, match="client"):
             draw(tiny_sd, PROMPTS)
-        with pytest.raises(ValueError, match="0 cells were decided for a call that draws 2 images"):
-            Decided().draw(PROMPTS)
+        with pytest.raises(ValueError, match="0 images were decided for a call that draws 2"):
+            Decided().check(2)
 
 
 def test_images_of_one_encoding_cannot_have_groups_of_their_own():
@@ -345,7 +349,7 @@ def test_images_of_one_encoding_cannot_have_groups_of_their_own():
 
     pipe, cells = Late(), [(("gender", "female"),), ()]
     shifts = GroupShifts({"gender": ["female", "male"]}, torch.zeros(2, 1), torch.zeros(2, 1, 2), torch.ones(2, 2))
-    with attached(pipe, FairMap(torch.eye(2), shifts=shifts), quota=Decided(cells)):
+    with attached(pipe, FairMap(torch.eye(2), shifts=shifts), quota=Decided([("gender",), ()], cells)):
         assert [rows.tolist() for rows in pipe(["a", "b"])] == [[[2.0, 2.0]] * 3, [[1.0, 1.0]] * 3]
         with pytest.raises(ValueError, match="encodes a prompt once for its 2 images"):
             pipe(["a"], num_images_per_prompt=2)

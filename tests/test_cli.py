@@ -216,7 +216,13 @@ def test_fit_through_the_denoiser(tiny: Any) -> None:
     fair = FairMap.from_pretrained("map")
     assert fair.groups == {"gender": ("female", "male")} and fair.config.route == "sampled"
     assert fair.config.targets["by_keyword"]["nurse"]["gender"]["female"] > 0.5
-    assert sorted(path.name for path in Path("map").iterdir()) == ["README.md", "config.json", "model.safetensors"]
+    assert sorted(path.name for path in Path("map").iterdir()) == [
+        "README.md",
+        "config.json",
+        "detector.json",
+        "lexicon.json.gz",
+        "model.safetensors",
+    ]
     for wrong, says in (
         ([*asked, "--weight", 2], "has no option 'weight'"),
         (["fit", "--route", "text", "--keywords", "nurse,cook", "--targets", "even"], "knows no targets"),

@@ -52,7 +52,12 @@ def test_maps_are_applied_in_turn_and_shifts_keep_their_order(tmp_path: Path) ->
         normal(8, 8, seed=1),
         normal(8, seed=2),
         pooled_weight=normal(4, 4, seed=3),
-        config=MapConfig(route="text", attributes={"gender": {"female": "female"}, "race": {"asian": "asian"}}),
+        config=MapConfig(
+            route="text",
+            attributes={
+                name: {group: group for group in groups} for name, groups in (("gender", GENDER), ("race", RACE))
+            },
+        ),
     )
     second = FairMap(normal(8, 8, seed=4), normal(8, seed=5))
     x, pooled = normal(2, 5, 8, seed=6), normal(2, 4, seed=7)

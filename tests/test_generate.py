@@ -14,8 +14,9 @@ import torch
 from PIL import Image
 
 from fairmapping import runs
-from fairmapping.attach import Decided, attached, is_attached
+from fairmapping.attach import attached, is_attached
 from fairmapping.generate import call_defaults, generate, image_seed
+from fairmapping.policy import Decided
 from fairmapping.prompts import Prompt
 from fairmapping.quota import Quota
 from fairmapping.runs import Row
@@ -24,7 +25,7 @@ module = sys.modules[generate.__module__]  # fairmapping.generate is the functio
 PROMPTS = [
     Prompt("a portrait of a doctor", "doctor", (), "a portrait of {}"),
     Prompt("a portrait of a female doctor", "doctor", (("gender", "female"),), "a portrait of {}"),
-    Prompt("Über-Köchin / chef?", "chef"),
+    Prompt("Süß! / chef?", "chef"),
 ]
 CALL = {"num_inference_steps": 2, "guidance_scale": 3.0, "negative_prompt": "a hat", "progress": False}
 
@@ -156,6 +157,7 @@ def test_a_folder_holds_images_manifest_and_settings(tiny_sd, tmp_path):
         "index": 0,
         "seed": image_seed(0, PROMPTS[1].text, 0),
         "assigned": [],
+        "mapped": [],
     }
     assert result.rows[2].image.startswith("images/raw/a-portrait-of-a-female-doctor-")
     assert result.rows[2].image.endswith("/0000.png")
@@ -216,7 +218,7 @@ def test_a_torn_image_is_drawn_again(tiny_sd, tmp_path):
 
 
 def test_a_full_disk_names_the_file(tiny_sd, tmp_path, monkeypatch):
-    def full(self, file, format=None):
+    def full(self, file, format=None, pnginfo=None):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(Image.Image, "save", full)
@@ -351,17 +353,21 @@ def test_other_settings_are_refused_with_every_difference(tiny_sd, tmp_path):
 def test_a_quota_assigns_by_seed_prompt_and_index_alone(tiny_sd, tmp_path):
     fair_map = tiny.sampled_map(tiny_sd)
     call = {"fair_map": fair_map, "quota": {"gender": {"female": 0.25, "male": 0.75}}} | CALL
-    found = generate(tiny_sd, [*PROMPTS, "a man"], images_per_prompt=4, batch_size=5, **call)
+    found = generate(tiny_sd, [*PROMPTS, "a smith"], images_per_prompt=4, batch_size=5, **call)
     of = {prompt: [row.assigned for row in found if row.prompt == prompt] for prompt in {row.prompt for row in found}}
     female, male = (("gender", "female"),), (("gender", "male"),)
     assert of[PROMPTS[1].text] == [()] * 4, "the prompt names this attribute's group itself"
-    for text in (PROMPTS[0].text, PROMPTS[2].text, "a man"):
+    for text in (PROMPTS[0].text, PROMPTS[2].text, "a smith"):
         assert sorted(of[text]) == [female, male, male, male]
     again = generate(tiny_sd, [PROMPTS[2], PROMPTS[0]], images_per_prompt=2, batch_size=3, **call)
     assert {(row.prompt, row.index, row.assigned) for row in again} < {
         (row.prompt, row.index, row.assigned) for row in found
     }
-    with attached(tiny_sd, fair_map, quota=Decided([row.assigned for row in again.rows[:3]])):
+    with attached(
+        tiny_sd,
+        fair_map,
+        quota=Decided([row.mapped for row in again.rows[:3]], [row.assigned for row in again.rows[:3]]),
+    ):
         expected = tiny_sd(
             [row.prompt for row in again.rows[:3]],
             generator=[torch.Generator().manual_seed(row.seed) for row in again.rows[:3]],
@@ -382,7 +388,7 @@ def test_an_explicit_prompt_keeps_what_it_names_and_is_assigned_the_rest(tiny_sd
 def test_a_keyword_s_own_targets_hold_for_its_prompts_and_for_strings_with_it(tiny_sd):
     own = {"chef": {"gender": {"female": 1.0}}, "pilot": {"gender": {"male": 1.0}}}
     call = {"fair_map": tiny.sampled_map(tiny_sd), "quota": own, "images_per_prompt": 2} | CALL
-    rows = generate(tiny_sd, [Prompt("x", "chef"), "a portrait of a pilot", "a man"], **call).rows
+    rows = generate(tiny_sd, [Prompt("a cook", "chef"), "a portrait of a pilot", "a clerk"], **call).rows
     genders = [dict(row.assigned)["gender"] for row in rows]
     assert genders[:4] == ["female", "female", "male", "male"]
     assert set(genders[4:]) == {"female", "male"}

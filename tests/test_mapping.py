@@ -151,7 +151,13 @@ def test_wrong_tensors_are_refused(arguments: dict[str, torch.Tensor], message: 
 
 def test_saving_and_reading_gives_the_same_map(fair_map: FairMap, tmp_path: Path) -> None:
     folder = fair_map.save_pretrained(tmp_path / "new" / "map")
-    assert sorted(path.name for path in folder.iterdir()) == ["README.md", "config.json", "model.safetensors"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "README.md",
+        "config.json",
+        "detector.json",
+        "lexicon.json.gz",
+        "model.safetensors",
+    ]
     again = FairMap.from_pretrained(folder)
     assert again.config == fair_map.config
     for name, tensor in fair_map.named_buffers():
@@ -194,7 +200,13 @@ def test_a_torn_save_is_never_taken_for_a_map(
     monkeypatch.setattr(os, "replace", fail_at_the_second)
     with pytest.raises(OSError, match="no space"):
         fair_map.save_pretrained(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["README.md", "config.json", "model.safetensors"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "README.md",
+        "config.json",
+        "detector.json",
+        "lexicon.json.gz",
+        "model.safetensors",
+    ]
     with pytest.raises(ValueError, match="is not the file that config.json was written with"):
         FairMap.from_pretrained(tmp_path)
 
@@ -270,7 +282,7 @@ def test_a_damaged_config_is_refused(fair_map: FairMap, tmp_path: Path, content:
 def test_wrong_weights_are_refused(tmp_path: Path, tensors: dict[str, torch.Tensor], message: str) -> None:
     folder = FairMap.identity(3).save_pretrained(tmp_path)
     save_file(tensors, folder / "model.safetensors")
-    changed_config(folder, weights_sha256=None)
+    changed_config(folder, sha256={})
     with pytest.raises(ValueError, match=message):
         FairMap.from_pretrained(folder)
 
@@ -278,7 +290,7 @@ def test_wrong_weights_are_refused(tmp_path: Path, tensors: dict[str, torch.Tens
 def test_weights_that_are_no_safetensors_are_refused(tmp_path: Path) -> None:
     folder = FairMap.identity(3).save_pretrained(tmp_path)
     (folder / "model.safetensors").write_bytes(b"not at all")
-    changed_config(folder, weights_sha256=None)
+    changed_config(folder, sha256={})
     with pytest.raises(ValueError, match="no readable safetensors file"):
         FairMap.from_pretrained(folder)
 
@@ -447,6 +459,6 @@ def test_a_file_with_half_its_shifts_is_refused(shifting: FairMap, tmp_path: Pat
     tensors = load_file(folder / "model.safetensors")
     del tensors["shifts.up"]
     save_file(tensors, folder / "model.safetensors")
-    changed_config(folder, weights_sha256=None)
+    changed_config(folder, sha256={})
     with pytest.raises(ValueError, match="the map's shifts hold bias, down; down, up and bias are needed"):
         FairMap.from_pretrained(folder)

@@ -9,7 +9,8 @@ and ``save_pretrained`` writes what it would have written.
 Not mapped: the negative prompt, ``prompt_embeds`` that the caller passes in, and ``encode_prompt`` called outside of a
 call, so :func:`fairmapping.embed.encode` sees the encoder itself. ``from_pipe`` makes a new, unattached object.
 
-A map with group shifts also needs to know which groups each image is for: a quota draws them, one cell an image.
+Which prompts are mapped, and in which attributes, a detector decides (:mod:`fairmapping.detect`). A map with group
+shifts also needs to know which groups each image is for: a quota draws them, one cell an image.
 """
 
 from __future__ import annotations
@@ -20,40 +21,40 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor
 
 from .embed import Encoding, check_pipeline, fingerprint, read
+from .policy import Attachment, Decided, DetectorSource, detector_of, quota_of
 from .prompts import Cell
-from .quota import Quota, QuotaSource, resolve_quota
-from .targets import Targets
+from .quota import Quota, QuotaSource
+from .receipts import Receipt
 
 if TYPE_CHECKING:
     from .mapping import FairMap
 
-__all__ = ["Decided", "attach", "attached", "detach", "is_attached", "quota_of"]
+__all__ = ["attach", "attached", "detach", "is_attached", "receipts"]
 
 
-@dataclass
-class Decided:
-    """Stands in for a quota where the ``cells`` of the next call's images are known already."""
-
-    cells: Sequence[Cell] = ()
-
-    def draw(self, prompts: Sequence[str]) -> list[Cell]:
-        """The cells, one for each prompt."""
-        if len(self.cells) != len(prompts):
-            raise ValueError(f"{len(self.cells)} cells were decided for a call that draws {len(prompts)} images")
-        return list(self.cells)
-
-
-def attach(pipe: Any, fair_map: FairMap, *, strength: float = 1.0, quota: QuotaSource | Decided | None = None) -> None:
-    """From now on, map every prompt that ``pipe`` is called with; :func:`detach` undoes it.
+def attach(
+    pipe: Any,
+    fair_map: FairMap,
+    *,
+    strength: float = 1.0,
+    quota: QuotaSource | Decided | None = None,
+    detector: DetectorSource = "auto",
+) -> None:
+    """From now on, map the prompts that ``pipe`` is called with; :func:`detach` undoes it.
 
     The negative prompt stays untouched; pooled embeddings are mapped where the map has a pooled part. ``strength``
     1 applies the whole map, 0 leaves every image as it was, bit for bit.
+
+    ``detector`` decides which prompts are mapped and in which attributes: "auto" is the map's own, "off" maps every
+    prompt whatever it says, and a :class:`fairmapping.detect.Detector` decides in its place. A prompt that is left
+    alone gives the image that it gave before, bit for bit. A map without group shifts moves all of its attributes at
+    once, so it is applied where all of them are open. :func:`receipts` tells what was done in the last call.
 
     A map with group shifts (route "sampled") moves every image towards groups of its own. ``quota`` says how they are
     drawn: a :class:`fairmapping.quota.Quota`, or what one is made of ("even", "labour", shares, a file); by default the
@@ -62,7 +63,8 @@ def attach(pipe: Any, fair_map: FairMap, *, strength: float = 1.0, quota: QuotaS
 
     Raises RuntimeError if a map is attached already, TypeError for a pipeline outside of the general rule (see
     :mod:`fairmapping.embed`), ValueError for a map made for another text encoder, a strength that is no number, a quota
-    for a map without group shifts or one of groups that the map does not know.
+    for a map without group shifts or one of groups that the map does not know, and a detector that does not know the
+    map's attributes.
     """
     if is_attached(pipe):
         raise RuntimeError(f"this {type(pipe).__name__} has a map attached already; detach(pipe) it first")
@@ -70,8 +72,11 @@ def attach(pipe: Any, fair_map: FairMap, *, strength: float = 1.0, quota: QuotaS
     if not math.isfinite(strength):
         raise ValueError(f"strength is {strength}; give a number, 0 for none of the map and 1 for all of it")
     fair_map.check_encoder(fingerprint(pipe))
-    quota = quota if isinstance(quota, Decided) else quota_of(fair_map, quota)
-    pipe.__class__ = _mapping_class(type(pipe), fair_map, strength, quota)
+    if not isinstance(quota, Decided):
+        quota = quota_of(fair_map, quota)
+    attachment = Attachment(fair_map, strength, quota, detector_of(fair_map, detector))
+    attachment.decide([""])  # a detector of other attributes is refused here
+    pipe.__class__ = _mapping_class(type(pipe), attachment)
 
 
 def detach(pipe: Any) -> None:
@@ -83,10 +88,15 @@ def detach(pipe: Any) -> None:
 
 @contextmanager
 def attached(
-    pipe: Any, fair_map: FairMap, *, strength: float = 1.0, quota: QuotaSource | Decided | None = None
+    pipe: Any,
+    fair_map: FairMap,
+    *,
+    strength: float = 1.0,
+    quota: QuotaSource | Decided | None = None,
+    detector: DetectorSource = "auto",
 ) -> Iterator[Any]:
     """``with attached(pipe, fair_map): images = pipe(prompts).images``; see :func:`attach`. Detaches on errors too."""
-    attach(pipe, fair_map, strength=strength, quota=quota)
+    attach(pipe, fair_map, strength=strength, quota=quota, detector=detector)
     try:
         yield pipe
     finally:
@@ -96,34 +106,25 @@ def attached(
 
 def is_attached(pipe: Any) -> bool:
     """Whether a map is attached to ``pipe``."""
-    return "_fair_map" in vars(type(pipe))
+    return "_attachment" in vars(type(pipe))
 
 
-def quota_of(fair_map: FairMap | None, quota: QuotaSource | None = None, *, seed: int = 0) -> Quota | None:
-    """The quota that draws the groups of this map: ``quota``, or by default the map's own targets; None without a map
-    or for one without group shifts.
+def receipts(pipe: Any) -> list[Receipt]:
+    """What was done to each image of the last call of a pipeline with a map attached, in the order of the images.
 
-    ``seed`` is for a quota made here; a Quota has its own. Raises ValueError for a quota where there are no shifts, and
-    for one of attributes or groups that there is none for.
+    Raises RuntimeError if no map is attached.
     """
-    if fair_map is None or not fair_map.groups:
-        if quota is None:
-            return None
-        found = "there is no map" if fair_map is None else f"this one (route {fair_map.config.route!r}) has none"
-        raise ValueError(
-            f"a quota needs a map with group shifts, and {found}; fit one with fit(..., route='sampled'), or leave the "
-            "quota out"
-        )
-    if quota is None:
-        quota = Targets.from_dict(fair_map.config.targets) if fair_map.config.targets else "even"
-    return resolve_quota(quota, seed=seed).bind(fair_map.groups)
+    if not is_attached(pipe):
+        raise RuntimeError(f"this {type(pipe).__name__} has no map attached")
+    return list(vars(type(pipe))["_attachment"].receipts)
 
 
-def _mapping_class(cls: Any, fair_map: FairMap, strength: float, quota: Quota | Decided | None) -> type:
+def _mapping_class(cls: Any, attachment: Attachment) -> type:
     """A subclass of ``cls`` that maps the first encoding of each call."""
     call_signature = inspect.signature(cls.__call__)
     encode_signature = inspect.signature(cls.encode_prompt)
     prompt_is_next, repeats = False, 1
+    quota = attachment.quota
 
     @functools.wraps(cls.__call__)
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -134,6 +135,7 @@ def _mapping_class(cls: Any, fair_map: FairMap, strength: float, quota: Quota | 
         # encoding would be the negative prompt's.
         prompt_is_next = given.get("prompt_embeds") is None
         before = (quota.state(), quota.last) if isinstance(quota, Quota) and prompt_is_next else None
+        attachment.receipts = []
         try:
             return cls.__call__(self, *args, **kwargs)
         except BaseException:
@@ -158,8 +160,10 @@ def _mapping_class(cls: Any, fair_map: FairMap, strength: float, quota: Quota | 
         if not mapped:
             return returned
         found = read(self, returned, arguments)
-        cells = None if quota is None else _drawn(quota, arguments["prompt"], repeats, len(found.sequence))
-        return _mapped(returned, found, fair_map, strength, cells)
+        texts = [arguments["prompt"]] if isinstance(arguments["prompt"], str) else list(arguments["prompt"])
+        each = _rows_per_prompt(len(found.sequence), len(texts), repeats, own=quota is not None)
+        applied, cells = attachment.plan([text for text in texts for _ in range(each)])
+        return _mapped(returned, found, attachment, applied, cells)
 
     namespace = {
         "__module__": cls.__module__,
@@ -167,30 +171,42 @@ def _mapping_class(cls: Any, fair_map: FairMap, strength: float, quota: Quota | 
         "__doc__": cls.__doc__,
         "__call__": call,
         "encode_prompt": encode_prompt,
-        "_fair_map": fair_map,
+        "_attachment": attachment,
     }
     return type(cls.__name__, (cls,), namespace)
 
 
-def _drawn(quota: Quota | Decided, prompt: str | Sequence[str], repeats: int, rows: int) -> list[Cell]:
-    """A cell for every row, which must be an image's own: the prompts one after the other, ``repeats`` rows each."""
-    texts = [prompt] if isinstance(prompt, str) else list(prompt)
-    if rows != len(texts) * repeats:
+def _rows_per_prompt(rows: int, prompts: int, repeats: int, *, own: bool) -> int:
+    """How many rows of embeddings each prompt has; with ``own``, every image must have one of its own."""
+    if own and rows != prompts * repeats:
         raise ValueError(
             f"this pipeline encodes a prompt once for its {repeats} images, so that they would all get the groups of "
             "one; give each prompt as often as images of it are wanted, and one image per prompt"
         )
-    return quota.draw([text for text in texts for _ in range(repeats)])
+    return rows // prompts
 
 
-def _mapped(returned: Any, found: Encoding, fair_map: FairMap, strength: float, cells: Sequence[Cell] | None) -> Any:
-    """``returned`` with the positive sequence, and the pooled where there is one, mapped."""
-    sequence: Any = fair_map(found.sequence, found.mask, strength, cells)
+def _mapped(
+    returned: Any,
+    found: Encoding,
+    attachment: Attachment,
+    applied: Sequence[tuple[str, ...]],
+    cells: Sequence[Cell] | None,
+) -> Any:
+    """``returned`` with the positive sequence, and the pooled where there is one, mapped; rows in which the map is not
+    applied are left as they are, bit for bit."""
+    if not any(applied):
+        return returned
+    fair_map, strength = attachment.fair_map, attachment.strength
+    rows = torch.tensor([bool(names) for names in applied], device=found.sequence.device)
+    moved = fair_map(found.sequence, found.mask, strength, cells)
+    sequence: Any = torch.where(rows[:, None, None], moved, found.sequence)
     if found.ragged:
-        sequence = [rows[mask] for rows, mask in zip(sequence, found.mask, strict=True)]
+        sequence = [row[mask] for row, mask in zip(sequence, found.mask, strict=True)]
     if isinstance(returned, Tensor):
         return sequence
     result = [sequence, *returned[1:]]
     if found.pooled_index is not None and found.pooled is not None:
-        result[found.pooled_index] = fair_map.map_pooled(found.pooled, strength, cells)
+        pooled = fair_map.map_pooled(found.pooled, strength, cells)
+        result[found.pooled_index] = torch.where(rows[:, None], pooled, found.pooled)
     return tuple(result)

@@ -24,6 +24,7 @@ from .results import SCHEMA_VERSION, Audit, Comparison, frame
 
 if TYPE_CHECKING:
     from .mapping import FairMap
+    from .policy import DetectorSource
     from .quota import QuotaSource
 
 __all__ = ["Audit", "Comparison", "audit", "rescore"]
@@ -41,6 +42,7 @@ def audit(
     seed: int = 0,
     strength: float = 1.0,
     quota: QuotaSource | None = None,
+    detector: DetectorSource = "auto",
     baseline: bool = True,
     expected: Mapping[str, Mapping[str, str]] | None = None,
     progress: bool = True,
@@ -51,7 +53,8 @@ def audit(
     With `fair_map` both arms are drawn, "raw" and "mapped", on the same seeds. A plain string is taken as a neutral
     prompt and is its own keyword; :func:`fairmapping.prompts.specific` makes prompts that name a group. An
     interrupted run goes on when called again. `quota` is how a map with group shifts draws the groups of the mapped
-    images (see :func:`fairmapping.generate`); :meth:`Audit.followed` says how many show them.
+    images (see :func:`fairmapping.generate`); :meth:`Audit.followed` says how many show them. `detector` decides which
+    prompts are mapped, as it will for those of users: "auto" is the map's own, and "off" shows the map by itself.
 
     baseline=False draws the mapped arm alone, where the raw one is known from another audit.
     attributes: names that the judge knows (all its groups are asked about), or Attribute objects with some of its
@@ -68,8 +71,8 @@ def audit(
     asked = _asked(attributes, judge)
     out = Path(out)
 
-    from .attach import quota_of  # here, so that reading an audit needs no torch
-    from .generate import call_defaults, check, generate
+    from .generate import call_defaults, check, generate  # here, so that reading an audit needs no torch
+    from .policy import detector_of, quota_of
 
     started = time.perf_counter()
     common = {"images_per_prompt": images_per_prompt, "out": out, "seed": seed, "progress": progress, **call_kwargs}
@@ -80,8 +83,14 @@ def audit(
     arms: list[dict[str, Any]] = [{"arm": "raw"}] if baseline else []
     mapping, drawn_by = None, quota_of(fair_map, quota, seed=seed)
     if fair_map is not None:
-        arms.append({"arm": "mapped", "fair_map": fair_map, "strength": strength, "quota": drawn_by})
-        mapping = asdict(fair_map.config) | {"strength": strength}
+        arms.append(
+            {"arm": "mapped", "fair_map": fair_map, "strength": strength, "quota": drawn_by, "detector": detector}
+        )
+        decides = detector_of(fair_map, detector)
+        mapping = asdict(fair_map.config) | {
+            "strength": strength,
+            "detector": "off" if decides is None else decides.digest,
+        }
         mapping["quota"] = None if drawn_by is None else drawn_by.settings()
     for arm in arms:  # the mapped one may be refused too, and should be before hours go into the raw one
         check(pipe, prompts, **arm, **common)
@@ -166,7 +175,7 @@ def _expected(keywords: Iterable[str], judge: Judge) -> dict[str, dict[str, str]
     return found
 
 
-_PLAIN = ("image", "arm", "prompt", "keyword", "template", "groups", "seed", "assigned")
+_PLAIN = ("image", "arm", "prompt", "keyword", "template", "groups", "seed", "assigned", "mapped")
 
 
 def _plain(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
+from .detect import Detector
 from .mapconfig import MapConfig
 from .mapping import FairMap
 from .shifts import GroupShifts
@@ -50,6 +52,7 @@ def compose(*maps: FairMap) -> FairMap:
         shifts=_stacked([m.shifts for m in maps if m.shifts is not None]),
         pooled_shifts=_stacked([m.pooled_shifts for m in maps if m.pooled_shifts is not None]),
         config=_together([m.config for m in maps], list(seen)),
+        detector=functools.reduce(Detector.joined, (m.detector for m in maps)),
     )
 
 

@@ -13,6 +13,7 @@ import torch
 
 from .calibrated_route import fit_calibrated
 from .denoiser_route import fit_denoiser, fit_sampled
+from .detect import Detector
 from .embed import check_pipeline, fingerprint
 from .mapping import FairMap
 from .prompts import Attribute, AttributeSource, KeywordSource, neutral, resolve_attributes, resolve_keywords
@@ -90,6 +91,7 @@ def fit(
         raise TypeError(f"route {route!r} has no option {unknown[0]!r}; it has {', '.join(own)}")
     fair_map = _ROUTES[route](pipe, fitted, asked, **given)
     fair_map.config = replace(fair_map.config, encoder=fingerprint(pipe), seed=seed, held_out=held_out)
+    fair_map.detector = Detector(fitted, asked)
     return fair_map
 
 

@@ -16,22 +16,26 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from . import runs
-from .attach import Decided, attached, is_attached, quota_of
+from .attach import attached, is_attached
 from .embed import check_pipeline, texts_of
+from .policy import Attachment, Decided, DetectorSource, applied_by, detector_of, quota_of
 from .progress import progress_bar, silenced
 from .prompts import Prompt
 from .provenance import drawing_settings, map_settings
+from .receipts import KEY, Receipt
 from .runs import Row
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from .detect import Decision
     from .mapping import FairMap
     from .quota import Quota, QuotaSource
 
 __all__ = ["Generated", "Row", "call_defaults", "check", "generate", "image_seed"]
 
 _Draw = Callable[[Sequence[Row]], "list[Image]"]
+_Explain = Callable[[Row], Receipt]
 
 _OURS = {  # arguments of the pipeline's call that generate sets itself, and what to use instead
     "prompt": "prompts",
@@ -46,11 +50,15 @@ _OURS = {  # arguments of the pipeline's call that generate sets itself, and wha
 
 @dataclass(frozen=True)
 class Generated:
-    """What :func:`generate` drew: ``rows`` in the order of prompts, then index. Iterating gives the rows."""
+    """What :func:`generate` drew: ``rows`` in the order of prompts, then index. Iterating gives the rows.
+
+    ``receipts`` say of each row what was done and why; saved PNG files carry them (:mod:`fairmapping.receipts`).
+    """
 
     rows: list[Row]
     folder: Path | None
     drawn: list[Image]
+    receipts: list[Receipt]
 
     @property
     def images(self) -> list[Image]:
@@ -75,6 +83,7 @@ def generate(
     fair_map: FairMap | None = None,
     strength: float = 1.0,
     quota: QuotaSource | None = None,
+    detector: DetectorSource = "auto",
     seed: int = 0,
     batch_size: int = 16,
     arm: str | None = None,
@@ -92,8 +101,11 @@ def generate(
 
     A map with group shifts (route "sampled") moves every image towards groups of its own, which ``quota`` draws: see
     :func:`fairmapping.attach.attach`. They depend on the quota's seed (``seed``, unless a Quota brings its own), the
-    prompt and the index alone, and ``Row.assigned`` holds them. A Prompt that names a group is left alone in that
-    attribute; a plain string is taken as one that names none.
+    prompt and the index alone, and ``Row.assigned`` holds them.
+
+    Which prompts are mapped, and in which attributes, ``detector`` decides, as in :func:`fairmapping.attach.attach`;
+    ``Row.mapped`` holds it. A Prompt that says it names a group is left alone in that attribute by group shifts,
+    whatever the detector says.
 
     call_kwargs go to the pipeline (num_inference_steps, guidance_scale, ...); texts among them, such as
     negative_prompt, hold for every image. The embedded model has defaults of its own (:func:`call_defaults`).
@@ -104,8 +116,9 @@ def generate(
     is at work on the folder.
     """
     given = {"images_per_prompt": images_per_prompt, "out": out, "seed": seed, "batch_size": batch_size, **call_kwargs}
-    mapping: dict[str, Any] = {"fair_map": fair_map, "strength": strength, "quota": quota, "arm": arm}
-    with _ready(pipe, prompts, **mapping, **given) as (rows, draw, settle):
+    mapping: dict[str, Any] = {"fair_map": fair_map, "strength": strength, "quota": quota, "detector": detector}
+    with _ready(pipe, prompts, arm=arm, **mapping, **given) as (rows, draw, explain, settle):
+        receipts = [explain(row) for row in rows]
         if out is None:
             drawn: list[Image] = []
             with progress_bar(rows[0].arm, len(rows), "images", shown=progress) as advance:
@@ -113,12 +126,12 @@ def generate(
                     batch = rows[start : start + batch_size]
                     drawn += draw(batch)
                     advance(len(batch))
-            return Generated(rows, None, drawn)
+            return Generated(rows, None, drawn, receipts)
         folder = Path(out)
         with runs.locked(folder):
             settle()
-            _complete(draw, rows, folder, batch_size, progress)
-        return Generated(rows, folder, [])
+            _complete(draw, explain, rows, folder, batch_size, progress)
+        return Generated(rows, folder, [], receipts)
 
 
 def check(pipe: Any, prompts: Sequence[str | Prompt], *, progress: bool = True, **options: Any) -> None:
@@ -137,13 +150,14 @@ def _ready(
     fair_map: FairMap | None = None,
     strength: float = 1.0,
     quota: QuotaSource | None = None,
+    detector: DetectorSource = "auto",
     seed: int = 0,
     batch_size: int = 16,
     arm: str | None = None,
     **call_kwargs: Any,
-) -> Iterator[tuple[list[Row], _Draw, Callable[[], None]]]:
-    """The map attached and everything checked: the rows to draw, what draws a batch of them, and what writes the
-    settings down."""
+) -> Iterator[tuple[list[Row], _Draw, _Explain, Callable[[], None]]]:
+    """The map attached and everything checked: the rows to draw, what draws a batch of them, what tells how one came
+    about, and what writes the settings down."""
     if is_attached(pipe):
         raise RuntimeError(
             "a map is attached to this pipeline already; detach(pipe) it, and pass fair_map here instead"
@@ -154,25 +168,42 @@ def _ready(
     if batch_size < 1:
         raise ValueError(f"batch_size is {batch_size}; at least 1 is needed")
     call = _checked_call(pipe, call_defaults(pipe) | call_kwargs)
-    drawn_by = quota_of(fair_map, quota, seed=seed)
-    rows = rows if drawn_by is None else _assigned(rows, drawn_by, images_per_prompt)
-    decided = None if drawn_by is None else Decided()
+    drawn_by, decides = quota_of(fair_map, quota, seed=seed), detector_of(fair_map, detector)
+    plan, decided, decisions = None, None, {}
+    if fair_map is not None:
+        plan, texts = Attachment(fair_map, strength, drawn_by, decides), texts_of(prompts)
+        decisions = dict(zip(texts, plan.decide(texts), strict=True))
+        rows = [replace(row, mapped=_mapped_in(fair_map, row, decisions[row.prompt])) for row in rows]
+        rows = rows if drawn_by is None else _assigned(rows, drawn_by, images_per_prompt)
+        decided = Decided()
+
+    def explain(row: Row) -> Receipt:
+        if plan is None:
+            return Receipt(row.prompt)
+        return plan.receipt(row.prompt, decisions[row.prompt], row.mapped, row.assigned)
 
     def draw(batch: Sequence[Row]) -> list[Image]:
         if decided is not None:
-            decided.cells = [row.assigned for row in batch]
+            decided.applied, decided.cells = [row.mapped for row in batch], [row.assigned for row in batch]
         return _draw(pipe, batch, call)
 
     context = nullcontext() if fair_map is None else attached(pipe, fair_map, strength=strength, quota=decided)
     with context, silenced(pipe):
-        run = (Path(out or ""), drawing_settings(pipe, seed, call), arm, map_settings(fair_map, strength, drawn_by))
+        settings = map_settings(fair_map, strength, drawn_by, decides)
+        run = (Path(out or ""), drawing_settings(pipe, seed, call), arm, settings)
         if out is not None:
             runs.compare(*run)
-        yield rows, draw, lambda: runs.settle(*run)
+        yield rows, draw, explain, lambda: runs.settle(*run)
+
+
+def _mapped_in(fair_map: FairMap, row: Row, decision: Decision | None) -> tuple[str, ...]:
+    """The attributes in which the map moves this row's prompt; group shifts leave alone what the row says it names."""
+    applied, named = applied_by(fair_map, decision), dict(row.groups) if fair_map.groups else {}
+    return tuple(name for name in applied if name not in named)
 
 
 def _assigned(rows: list[Row], quota: Quota, count: int) -> list[Row]:
-    """The rows with the groups that ``quota`` draws for each, less the attributes that its prompt names a group of."""
+    """The rows with the groups that ``quota`` draws for each, of the attributes in which it is mapped."""
     if quota.scope != "prompt":
         raise ValueError(
             f"a quota per {quota.scope} goes on from call to call, and what generate draws depends on the seed, the "
@@ -184,12 +215,14 @@ def _assigned(rows: list[Row], quota: Quota, count: int) -> list[Row]:
         if not row.index
     }
     return [
-        replace(row, assigned=tuple(pair for pair in cells[row.prompt][row.index] if pair[0] not in dict(row.groups)))
+        replace(row, assigned=tuple(pair for pair in cells[row.prompt][row.index] if pair[0] in row.mapped))
         for row in rows
     ]
 
 
-def _complete(draw: _Draw, rows: Sequence[Row], folder: Path, batch_size: int, progress: bool) -> None:
+def _complete(
+    draw: _Draw, explain: _Explain, rows: Sequence[Row], folder: Path, batch_size: int, progress: bool
+) -> None:
     """Draw and list what the folder lacks."""
     listed = {row.image for row in runs.read_manifest(folder)}
     missing = {row.image for row in rows if row.image not in listed or not runs.is_whole(folder / row.image)}
@@ -203,7 +236,7 @@ def _complete(draw: _Draw, rows: Sequence[Row], folder: Path, batch_size: int, p
             pairs = zip(batch, draw(batch), strict=True)
             new = [(row, image) for row, image in pairs if row.image in missing]
             for row, image in new:
-                runs.save_image(image, folder / row.image)
+                runs.save_image(image, folder / row.image, {KEY: explain(row).to_json()})
             runs.append(folder / "manifest.jsonl", [row for row, _ in new if row.image not in listed])
             advance(len(new))
 

@@ -12,7 +12,7 @@ from typing import Any
 
 __all__ = ["SCHEMA_VERSION", "MapConfig", "model_card", "read_config", "versions"]
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,8 +67,8 @@ class MapConfig:
     schema_version: int = SCHEMA_VERSION
 
 
-def read_config(path: Path) -> tuple[MapConfig, str | None]:
-    """The configuration in a config.json and the checksum of the weights it was written with.
+def read_config(path: Path) -> tuple[MapConfig, dict[str, str]]:
+    """The configuration in a config.json and the checksums of the files it was written with, by their names.
 
     Raises ValueError for what is no map's configuration, or one of a newer schema.
     """
@@ -84,7 +84,12 @@ def read_config(path: Path) -> tuple[MapConfig, str | None]:
             f"{path} has schema_version {written} and this fairmapping reads up to {SCHEMA_VERSION}; "
             "upgrade it: pip install --upgrade fairmapping"
         )
-    checksum = values.pop("weights_sha256", None)
+    before = (
+        {"model.safetensors": values.pop("weights_sha256")} if "weights_sha256" in values else {}
+    )  # schemas 1 and 2
+    checksums = values.pop("sha256", before)
+    if not isinstance(checksums, dict):
+        raise ValueError(f"{path}: sha256 is {checksums!r}, no dict; save or fetch the map again")
     if written == 1:
         values.setdefault("route", "text")  # there was no other
     known = {item.name for item in fields(MapConfig)}
@@ -100,7 +105,7 @@ def read_config(path: Path) -> tuple[MapConfig, str | None]:
             raise ValueError(f"{path}: {item.name} is {own!r}, no {kind.__name__}; save or fetch the map again")
     if config.encoder and not all(isinstance(config.encoder.get(key), list) for key in ("encoders", "probe")):
         raise ValueError(f"{path}: encoder lacks the lists encoders and probe; save or fetch the map again")
-    return config, checksum
+    return config, checksums
 
 
 def model_card(config: MapConfig, width: int, pooled_width: int | None) -> str:

@@ -1,4 +1,4 @@
-"""The folder of a saved map: config.json, model.safetensors and README.md, written whole and checked when read."""
+"""The folder of a saved map: weights, configuration, the detector and a card, written whole and checked when read."""
 
 from __future__ import annotations
 
@@ -9,29 +9,38 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
+from .detect import Detector, Lexicon, default_lexicon
 from .mapconfig import MapConfig, read_config
 
 __all__ = ["read", "write"]
 
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
+DETECTOR, LEXICON = "detector.json", "lexicon.json.gz"
 
 
-def write(folder: str | os.PathLike[str], tensors: Mapping[str, Tensor], config: MapConfig, card: str) -> Path:
-    """Write the three files into ``folder`` and return it. Raises FileExistsError where a file is in its place."""
+def write(
+    folder: str | os.PathLike[str], tensors: Mapping[str, Tensor], config: MapConfig, detector: Detector, card: str
+) -> Path:
+    """Write the files into ``folder`` and return it. Raises FileExistsError where a file is in its place."""
     from safetensors.torch import save
 
     folder = Path(folder)
     if folder.is_file():
         raise FileExistsError(f"{folder} is a file; give a folder")
     folder.mkdir(parents=True, exist_ok=True)
-    weights = save(dict(tensors), metadata={"format": "pt"})
-    values = asdict(config) | {"weights_sha256": hashlib.sha256(weights).hexdigest()}
-    text = json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    contents = {
+        WEIGHTS: save(dict(tensors), metadata={"format": "pt"}),
+        LEXICON: detector.lexicon.content,
+        DETECTOR: _json(detector.to_dict()),
+        CARD: card.encode(),
+    }
+    checksums = {name: hashlib.sha256(contents[name]).hexdigest() for name in (WEIGHTS, DETECTOR)}
+    contents[CONFIG] = _json(asdict(config) | {"sha256": checksums})
     with tempfile.TemporaryDirectory(dir=folder, prefix=".saving-") as temporary:
-        contents = {WEIGHTS: weights, CARD: card.encode(), CONFIG: text.encode()}
         for name, content in contents.items():
             (Path(temporary) / name).write_bytes(content)
         for name in contents:
@@ -39,8 +48,14 @@ def write(folder: str | os.PathLike[str], tensors: Mapping[str, Tensor], config:
     return folder
 
 
-def read(folder_or_hub_id: str | os.PathLike[str], revision: str | None) -> tuple[dict[str, Tensor], MapConfig]:
-    """The tensors and the configuration of a saved map.
+def _json(values: Mapping[str, Any]) -> bytes:
+    return (json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def read(
+    folder_or_hub_id: str | os.PathLike[str], revision: str | None
+) -> tuple[dict[str, Tensor], MapConfig, Detector | None]:
+    """The tensors, the configuration and the detector of a saved map; None for one saved before there were any.
 
     Raises FileNotFoundError where there is none, ValueError for one that is damaged or of a newer schema.
     """
@@ -53,18 +68,38 @@ def read(folder_or_hub_id: str | os.PathLike[str], revision: str | None) -> tupl
     for name in (CONFIG, WEIGHTS):
         if not (folder / name).is_file():
             raise FileNotFoundError(f"{folder} has no {name}; a saved map has {CONFIG} and {WEIGHTS}")
-    config, checksum = read_config(folder / CONFIG)
-    content = (folder / WEIGHTS).read_bytes()
-    if checksum and hashlib.sha256(content).hexdigest() != checksum:
-        raise ValueError(
-            f"{folder / WEIGHTS} is not the file that {CONFIG} was written with; save or fetch the map again"
-        )
+    config, checksums = read_config(folder / CONFIG)
+    content = _checked(folder, WEIGHTS, checksums)
     try:
-        return load(content), config
+        tensors = load(content)
     except SafetensorError as error:
         raise ValueError(
             f"{folder / WEIGHTS} is no readable safetensors file ({error}); save or fetch it again"
         ) from error
+    return tensors, config, _detector(folder, checksums) if DETECTOR in checksums else None
+
+
+def _checked(folder: Path, name: str, checksums: Mapping[str, str]) -> bytes:
+    """The bytes of a file, which are those that the configuration was written with."""
+    content = (folder / name).read_bytes()
+    if name in checksums and hashlib.sha256(content).hexdigest() != checksums[name]:
+        raise ValueError(f"{folder / name} is not the file that {CONFIG} was written with; save or fetch the map again")
+    return content
+
+
+def _detector(folder: Path, checksums: Mapping[str, str]) -> Detector:
+    for name in (DETECTOR, LEXICON):
+        if not (folder / name).is_file():
+            raise FileNotFoundError(f"{folder} has no {name}; save or fetch the map again")
+    content = (folder / LEXICON).read_bytes()
+    same = hashlib.sha256(content).hexdigest() == default_lexicon().digest  # mostly so, and then it is read already
+    try:
+        table = json.loads(_checked(folder, DETECTOR, checksums))
+        return Detector.from_dict(table, default_lexicon() if same else Lexicon(content))
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{folder / DETECTOR} is no readable JSON ({error}); save or fetch the map again") from error
+    except ValueError as error:
+        raise ValueError(f"{folder}: {error}") from error
 
 
 def _download(hub_id: str, revision: str | None) -> Path:
@@ -74,7 +109,9 @@ def _download(hub_id: str, revision: str | None) -> Path:
     if hub_id.count("/") > 1 or hub_id.startswith((".", "/", "~")) or "\\" in hub_id:  # what no hub id looks like
         raise FileNotFoundError(f"there is no folder {hub_id}")
     try:
-        return Path(snapshot_download(hub_id, revision=revision, allow_patterns=[CONFIG, WEIGHTS, CARD]))
+        return Path(
+            snapshot_download(hub_id, revision=revision, allow_patterns=[CONFIG, WEIGHTS, DETECTOR, LEXICON, CARD])
+        )
     except (errors.HFValidationError, errors.HfHubHTTPError, errors.LocalEntryNotFoundError) as error:
         raise FileNotFoundError(
             f"there is no folder {hub_id}, and no map of that name could be fetched from the Hugging Face hub: {error}"

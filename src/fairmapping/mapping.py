@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from . import mapfile
+from .detect import Detector
 from .mapconfig import SCHEMA_VERSION, MapConfig, model_card
 from .prompts import Cell
 from .shifts import GroupShifts
@@ -34,6 +35,9 @@ class FairMap(nn.Module):
 
     Padding: in CLIP-like encoders the rows of padding are not zero and the denoiser attends to them, so they are mapped
     as all others. Where padding is zero it must stay zero, so the bias is added to rows that hold something only.
+
+    ``detector`` decides which prompts the map is for. By default it serves the keywords of ``config``, and all known
+    occupations where there are none.
 
     A map may have group ``shifts`` besides (and ``pooled_shifts``), which move each row towards a cell of its own: see
     :class:`fairmapping.shifts.GroupShifts`. Fitted by route="sampled", its W is the identity and all it does is shift.
@@ -58,6 +62,7 @@ class FairMap(nn.Module):
         shifts: GroupShifts | None = None,
         pooled_shifts: GroupShifts | None = None,
         config: MapConfig | None = None,
+        detector: Detector | None = None,
     ) -> None:
         super().__init__()
         if pooled_weight is None and pooled_bias is not None:
@@ -74,6 +79,19 @@ class FairMap(nn.Module):
         if pooled_shifts is not None and (shifts is None or shifts.groups != pooled_shifts.groups):
             raise ValueError("pooled_shifts need shifts of the same groups beside them")
         self.shifts, self.pooled_shifts = shifts, pooled_shifts
+        self._detector = detector
+
+    @property
+    def detector(self) -> Detector:
+        """Which prompts the map is for; see :class:`fairmapping.detect.Detector`. May be replaced by another."""
+        if self._detector is None:
+            groups = {name: list(words) for name, words in (self.config.attributes or self.groups).items()}
+            self._detector = Detector(self.config.keywords or None, groups or ("gender", "race"))
+        return self._detector
+
+    @detector.setter
+    def detector(self, detector: Detector) -> None:
+        self._detector = detector
 
     @classmethod
     def identity(cls, width: int, pooled_width: int | None = None) -> FairMap:
@@ -166,16 +184,18 @@ class FairMap(nn.Module):
         return f"width={self.width}{pooled}, route={self.config.route!r}, keywords={len(self.config.keywords)}"
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> Path:
-        """Write config.json, model.safetensors and README.md, a model card, into ``folder``; return it.
+        """Write config.json, model.safetensors, the detector's two files and README.md, a model card, into ``folder``;
+        return it.
 
-        Files of these names are replaced, each only when all three are written. config.json comes last and holds the
-        checksum of the weights, so a reader never takes a half-written map for a whole one.
+        Files of these names are replaced, each only when all are written. config.json comes last and holds the
+        checksums of the others, so a reader never takes a half-written map for a whole one.
         """
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self.named_buffers()}
         for prefix, own in (("", self.shifts), ("pooled_", self.pooled_shifts)):
             if own is not None and _is_identity(tensors[f"{prefix}weight"], tensors[f"{prefix}bias"]):
                 del tensors[f"{prefix}weight"], tensors[f"{prefix}bias"]  # the width of the shifts tells it
-        return mapfile.write(folder, tensors, self.config, model_card(self.config, self.width, self.pooled_width))
+        card = model_card(self.config, self.width, self.pooled_width)
+        return mapfile.write(folder, tensors, self.config, self.detector, card)
 
     @classmethod
     def from_pretrained(cls, folder_or_hub_id: str | os.PathLike[str], *, revision: str | None = None) -> FairMap:
@@ -183,7 +203,7 @@ class FairMap(nn.Module):
 
         Raises FileNotFoundError where there is no map, ValueError for one that is damaged or of a newer schema.
         """
-        tensors, config = mapfile.read(folder_or_hub_id, revision)
+        tensors, config, detector = mapfile.read(folder_or_hub_id, revision)
         shifts = {prefix: _shifts_of(tensors, prefix, config) for prefix in ("", "pooled_")}
         for prefix, own in shifts.items():
             if own is not None:
@@ -195,7 +215,7 @@ class FairMap(nn.Module):
                 f"the weights in {folder_or_hub_id} hold {found}; a map holds weight and bias, or shifts, and at most "
                 "their pooled twins; save or fetch it again"
             )
-        return cls(**tensors, shifts=shifts[""], pooled_shifts=shifts["pooled_"], config=config)
+        return cls(**tensors, shifts=shifts[""], pooled_shifts=shifts["pooled_"], config=config, detector=detector)
 
 
 def _shifts_of(tensors: dict[str, Tensor], prefix: str, config: MapConfig) -> GroupShifts | None:

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 if TYPE_CHECKING:
+    from .detect import Detector
     from .mapping import FairMap
     from .quota import Quota
 
-__all__ = ["drawing_settings", "map_settings"]
+__all__ = ["drawing_settings", "map_digest", "map_settings"]
 
 SCHEMA_VERSION = 1
 
@@ -51,12 +52,20 @@ def _weights(model: torch.nn.Module) -> str:
     return digest.hexdigest()[:16]
 
 
-def map_settings(fair_map: FairMap | None, strength: float, quota: Quota | None = None) -> dict[str, Any]:
-    """The map by a digest of its weights, its strength, and the quota where there is one."""
+def map_settings(
+    fair_map: FairMap | None, strength: float, quota: Quota | None = None, detector: Detector | None = None
+) -> dict[str, Any]:
+    """The map by a digest of its weights, its strength, the quota where there is one, and the detector by a digest."""
     if fair_map is None:
         return {"map": None, "strength": None}
+    settings: dict[str, Any] = {"map": map_digest(fair_map), "strength": float(strength)}
+    settings["detector"] = "off" if detector is None else detector.digest
+    return settings if quota is None else settings | {"quota": quota.settings()}
+
+
+def map_digest(fair_map: FairMap) -> str:
+    """The start of a digest of the map's weights."""
     digest = hashlib.sha256()
     for name, tensor in sorted(fair_map.state_dict().items()):
         digest.update(name.encode() + tensor.detach().double().cpu().numpy().tobytes())
-    settings = {"map": digest.hexdigest()[:16], "strength": float(strength)}
-    return settings if quota is None else settings | {"quota": quota.settings()}
+    return digest.hexdigest()[:16]

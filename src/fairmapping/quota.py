@@ -33,9 +33,10 @@ class Quota:
 
     With `scope` "prompt", every prompt text has a sequence of its own that goes on from call to call; with "batch",
     every call is balanced as a whole; with "client", every client is, across calls: set `quota.client` before each.
-    `counts` holds what each key was given so far, `last` the cells of the last draw, row by row.
+    `counts` holds what each key was given so far, `last` the cells of the last draw, row by row. `remember` prompts or
+    clients are kept, those drawn for last; one that is forgotten begins anew, so a service does not grow for ever.
 
-    Raises ValueError on an unknown scope, TypeError on a seed that is not a whole number.
+    Raises ValueError on an unknown scope or nothing to remember, TypeError on a seed that is not a whole number.
     """
 
     def __init__(
@@ -45,7 +46,10 @@ class Quota:
         scope: str = "prompt",
         seed: int = 0,
         attributes: Mapping[str, Sequence[str]] | None = None,
+        remember: int = 100_000,
     ) -> None:
+        if remember < 1:
+            raise ValueError(f"remember is {remember}; give how many prompts or clients to keep, at least 1")
         if scope not in SCOPES:
             raise ValueError(f"unknown scope {scope!r}; use one of {', '.join(SCOPES)}")
         if isinstance(seed, bool) or not isinstance(seed, int):
@@ -53,6 +57,7 @@ class Quota:
         self.source = targets
         self.scope = scope
         self.seed = seed
+        self.remember = remember
         self.client: str | None = None
         self.last: list[Cell] = []
         self._calls = 0
@@ -87,15 +92,27 @@ class Quota:
         """What decides which cells are drawn, as plain data."""
         return {"targets": self.targets.to_dict(), "scope": self.scope, "seed": self.seed}
 
+    @property
+    def attributes(self) -> list[str]:
+        """The attributes that have targets."""
+        return list(self.targets.of(""))
+
     def sequence(self, key: str, keyword: str, n: int) -> list[Cell]:
         """The first n cells of a key: the same for the same seed, whatever was drawn before. Counts nothing."""
         turns, shares = _Turns(self.seed, key), self.targets.cells(keyword)
         return [turns.draw(shares) for _ in range(n)]
 
-    def draw(self, prompts: Sequence[str], keywords: Sequence[str] | None = None) -> list[Cell]:
+    def draw(
+        self,
+        prompts: Sequence[str],
+        keywords: Sequence[str] | None = None,
+        applied: Sequence[Sequence[str]] | None = None,
+    ) -> list[Cell]:
         """One cell per prompt, in order, and counts them.
 
-        Without `keywords`, a prompt's is the one with targets of its own that its text holds. Raises ValueError where
+        Without `keywords`, a prompt's is the one with targets of its own that its text holds. `applied` are the
+        attributes that may be drawn for each prompt, by default all: a prompt that settles some of them takes its turns
+        with those that settle the same, and one that settles all gets () and counts nowhere. Raises ValueError where
         the scope is "client" and no client is named, TypeError for a bare string.
         """
         if isinstance(prompts, str):
@@ -107,8 +124,18 @@ class Quota:
         cells: list[Cell] = [()] * len(prompts)
         mixed = self.scope != "prompt" and bool(self.targets.by_keyword)
         for i, key in self._visits(prompts):
-            turns = self._turns.setdefault(key, _Turns(self.seed, key, mixed=mixed))
-            cells[i] = turns.draw(self.targets.cells(keywords[i]))
+            shares = self.targets.cells(keywords[i], None if applied is None else applied[i])
+            if (
+                applied is not None
+                and (open_ := [name for name in self.attributes if name in applied[i]]) != self.attributes
+            ):
+                key = f"{key} ({', '.join(open_)} open)"
+            if any(shares):
+                turns = self._turns.pop(key, None) or _Turns(self.seed, key, mixed=mixed)
+                self._turns[key] = turns  # the last drawn for stands last
+                cells[i] = turns.draw(shares)
+        while len(self._turns) > self.remember:
+            del self._turns[next(iter(self._turns))]
         self._calls += 1
         self.last = cells
         return list(cells)

@@ -12,7 +12,7 @@ import os
 import re
 import socket
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -46,7 +46,8 @@ _held: set[Path] = set()  # by this process
 class Row:
     """One image: what was asked, with which seed, and where it lies (a path within the folder, "" in memory).
 
-    ``assigned``: the groups that a quota drew for it, ((attribute, group), ...).
+    ``mapped``: the attributes in which a map moved its prompt; ``assigned``: the groups that a quota drew for it,
+    ((attribute, group), ...).
     """
 
     image: str
@@ -58,6 +59,7 @@ class Row:
     index: int
     seed: int
     assigned: tuple[tuple[str, str], ...] = ()
+    mapped: tuple[str, ...] = ()
 
 
 def slug(text: str) -> str:
@@ -175,9 +177,10 @@ def read_manifest(folder: Path) -> list[Row]:
     for number, line in enumerate(whole.decode().splitlines(), start=1):
         try:
             values = json.loads(line)
-            values.setdefault("assigned", ())  # what was written before there were quotas
+            values = {"assigned": (), "mapped": ()} | values  # what was written before there were quotas and detectors
             for field in ("groups", "assigned"):
                 values[field] = tuple((name, group) for name, group in values[field])
+            values["mapped"] = tuple(values["mapped"])
             rows.append(Row(**{item.name: values[item.name] for item in fields(Row)}))
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(
@@ -191,13 +194,18 @@ def append(path: Path, rows: Sequence[Row]) -> None:
         file.write("".join(json.dumps(asdict(row)) + "\n" for row in rows).encode())
 
 
-def save_image(image: Image, path: Path) -> None:
-    """The whole image or none of it. What a kill leaves half written has a fixed name, so that drawing the image again
-    takes its place."""
+def save_image(image: Image, path: Path, texts: Mapping[str, str]) -> None:
+    """The whole image or none of it, with ``texts`` as its text metadata. What a kill leaves half written has a fixed
+    name, so that drawing the image again takes its place."""
+    from PIL.PngImagePlugin import PngInfo
+
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".part")
+    info = PngInfo()
+    for name, text in texts.items():
+        info.add_text(name, text)
     with _naming(path):
-        image.save(partial, format="PNG")
+        image.save(partial, format="PNG", pnginfo=info)
         os.replace(partial, path)
 
 

@@ -13,7 +13,7 @@ import itertools
 import math
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
@@ -54,10 +54,15 @@ class Targets:
         own = self.by_keyword.get(self._given.get(singular(keyword), ""), {})
         return {name: dict(shares) for name, shares in {**self.shares, **own}.items()}
 
-    def cells(self, keyword: str) -> dict[Cell, float]:
-        """The share of every combination of groups, attributes being independent; those of share 0 are left out."""
+    def cells(self, keyword: str, among: Collection[str] | None = None) -> dict[Cell, float]:
+        """The share of every combination of groups, attributes being independent; those of share 0 are left out.
+
+        Of the attributes in ``among``, by default of all.
+        """
         pairs = [
-            [((name, group), share) for group, share in shares.items()] for name, shares in self.of(keyword).items()
+            [((name, group), share) for group, share in shares.items()]
+            for name, shares in self.of(keyword).items()
+            if among is None or name in among
         ]
         found = {
             tuple(pair for pair, _ in combination): math.prod(share for _, share in combination)

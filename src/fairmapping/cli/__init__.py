@@ -12,6 +12,7 @@ from rich.markup import escape
 from typer.core import TyperGroup
 
 from . import images, language
+from .explain import explain
 from .printing import err_console, sentence
 
 __all__ = ["app"]
@@ -64,6 +65,7 @@ app.command("lists")(language.lists_command)
 app.command()(language.measure)
 app.command()(language.fit)
 app.command()(images.generate)
+app.command()(explain)
 app.command()(images.audit)
 app.command()(images.report)
 app.command()(images.demo)

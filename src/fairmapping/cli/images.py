@@ -11,6 +11,8 @@ from rich.markup import escape
 from .options import (
     Attributes,
     Batch,
+    DetectorMode,
+    DetectorOption,
     Device,
     DType,
     Guidance,
@@ -25,8 +27,8 @@ from .options import (
     Strength,
     Templates,
 )
-from .printing import err_console, out_console, print_audit
-from .typed import call_of, folder_of, keywords_of, map_of, pipe_of, prompts_of, quota_of, split
+from .printing import err_console, out_console, print_audit, print_receipts
+from .typed import call_of, folder_of, keywords_of, map_of, pipe_of, prompts_of, quota_of, route_of, split
 
 
 def generate(
@@ -42,6 +44,7 @@ def generate(
     map_: MapSource = None,
     strength: Strength = 1.0,
     quota: QuotaSource = None,
+    detector: DetectorOption = DetectorMode.auto,
     seed: Seed = 0,
     steps: Steps = None,
     guidance: Guidance = None,
@@ -73,11 +76,14 @@ def generate(
         fair_map=fair_map,
         strength=strength,
         quota=drawn_by,
+        detector=detector.value,
         seed=seed,
         batch_size=batch_size,
         **call,
     )
     out_console.print(f"{len(done)} images in [bold]{escape(str(out))}[/]")
+    if fair_map is not None:
+        print_receipts(done.receipts)
 
 
 def audit(
@@ -97,6 +103,7 @@ def audit(
     template: Templates = None,
     strength: Strength = 1.0,
     quota: QuotaSource = None,
+    detector: DetectorOption = DetectorMode.auto,
     seed: Seed = 0,
     steps: Steps = None,
     guidance: Guidance = None,
@@ -137,6 +144,7 @@ def audit(
         seed=seed,
         strength=strength,
         quota=drawn_by,
+        detector=detector.value,
         batch_size=batch_size,
         **call,
     )
@@ -151,6 +159,10 @@ def report(
     out: Annotated[Path | None, typer.Option(help="The page; by default report.html in the first folder.")] = None,
     title: Annotated[str | None, typer.Option(help="Heading of the page.")] = None,
     judge: Annotated[str | None, typer.Option(help="Have another judge read the images first.")] = None,
+    route: Annotated[
+        list[str] | None,
+        typer.Option("--route", help="NAME=FOLDER of an audit to set beside others in a table. Repeat for several."),
+    ] = None,
 ) -> None:
     """
     Write one HTML page about one or more audits. It opens offline and needs neither torch nor the model.
@@ -158,6 +170,7 @@ def report(
     Examples:
 
     - `fairmapping report runs/x`
+    - `fairmapping report runs/x --route sampled=runs/x --route text=runs/y`
     - `fairmapping report runs/demo/occupations runs/demo/explicit-prompts --out both.html`
     """
     from ..audit import rescore
@@ -168,7 +181,10 @@ def report(
         folder_of(out.parent)
         if out.is_dir():
             raise ValueError(f"--out {out} is a folder; give a file, such as {out / 'report.html'}")
-    page = write([rescore(run, judge) for run in runs], page, title=title)
+    audits = {run: rescore(run, judge) for run in runs}
+    named = dict(map(route_of, route or ()))
+    routes = {name: audits[folder] if folder in audits else rescore(folder, judge) for name, folder in named.items()}
+    page = write(list(audits.values()), page, title=title, routes=routes or None)
     out_console.print(f"Written: [bold]{escape(str(page))}[/]")
 
 

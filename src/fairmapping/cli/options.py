@@ -26,6 +26,11 @@ class Route(str, Enum):
     text = "text"
 
 
+class DetectorMode(str, Enum):
+    auto = "auto"
+    off = "off"
+
+
 class DType(str, Enum):
     float32 = "float32"
     float16 = "float16"
@@ -65,6 +70,10 @@ QuotaSource = Annotated[
         help="Shares that a map of sampled groups draws them by: `even`, `labour`, or a .csv, .json or .toml file; "
         "by default those it was fitted with.",
     ),
+]
+DetectorOption = Annotated[
+    DetectorMode,
+    typer.Option("--detector", help="auto: the map's own detector decides what is mapped. off: every prompt is."),
 ]
 Strength = Annotated[float, typer.Option(help="0 leaves the model as it is, 1 applies the map in full.")]
 Seed = Annotated[int, typer.Option(help="Same seed, same images.")]

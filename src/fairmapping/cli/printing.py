@@ -14,8 +14,10 @@ from ..metrics import Interval
 
 if TYPE_CHECKING:
     from ..bias import LanguageBias
+    from ..detect import Decision
     from ..mapping import MapConfig
     from ..prompts import Attribute
+    from ..receipts import Receipt
     from ..results import Audit
 
 out_console = Console()
@@ -143,3 +145,41 @@ def print_audit(result: Audit) -> None:
             share = f"{line['share']:.1%} of {line['n']} faces are as {as_whom}"
             interval = f"[{line['low']:.1%}, {line['high']:.1%}]"
             out_console.print(escape(f"{line['arm']}, {what} {line['attribute']}: {share} {interval}"))
+
+
+def print_decision(decision: Decision) -> None:
+    """A prompt's attributes with what is done about each, and why."""
+    shown = " ".join(decision.prompt.split())
+    out_console.print(f"[bold]{escape(shown[:300])}{'...' if len(shown) > 300 else ''}[/]", soft_wrap=True)
+    for name, applies in decision.apply.items():
+        out_console.print(f"  {name}: {'[green]apply[/]' if applies else '[yellow]leave[/]'}")
+    if decision.keyword:
+        out_console.print(
+            f"  keyword: {escape(decision.keyword)} (“{escape(decision.matched)}”), score {decision.score:.2f}"
+        )
+    for mention in decision.mentions:
+        group = f" {mention.group}" if mention.group else ""
+        out_console.print(f"  says{escape(group)} ({escape(mention.attribute)}): “{escape(mention.words)}”")
+    out_console.print(f"  {escape(decision.reason)}", soft_wrap=True)
+
+
+def print_receipt(receipt: Receipt, name: str) -> None:
+    """What was done to an image."""
+    out_console.print(f"[bold]{name}[/]: {escape(receipt.prompt[:300])}", soft_wrap=True)
+    out_console.print(f"  {escape(receipt.reason)}", soft_wrap=True)
+    if receipt.map:
+        out_console.print(f"  map {receipt.map}, route {escape(receipt.route)}, strength {receipt.strength:g}")
+    for attribute, shares in receipt.targets.items():
+        drawn = ", ".join(f"{group} {share:.2f}" for group, share in shares.items())
+        out_console.print(f"  targets of {escape(attribute)}: {escape(drawn)}")
+
+
+def print_receipts(receipts: Sequence[Receipt]) -> None:
+    """How many images were mapped, and why the others were not."""
+    mapped = [receipt for receipt in receipts if receipt.mapped]
+    out_console.print(f"{len(mapped)} of them mapped; `fairmapping explain IMAGE.png` says of each what was done")
+    why = {receipt.prompt: receipt.reason for receipt in receipts if not receipt.mapped}
+    for prompt, reason in list(why.items())[:10]:
+        out_console.print(f"  {escape(prompt[:80])}: {escape(reason)}", soft_wrap=True)
+    if len(why) > 10:
+        out_console.print(f"  and {len(why) - 10} more prompts")

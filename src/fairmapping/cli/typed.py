@@ -18,6 +18,7 @@ __all__ = [
     "pipe_of",
     "prompts_of",
     "quota_of",
+    "route_of",
     "shares_of",
     "split",
 ]
@@ -86,9 +87,17 @@ def map_of(source: str | None) -> Any:
 
 def quota_of(source: str | None, fair_map: Any, seed: int) -> Any:
     """The quota, if the map can follow it: before the model is loaded."""
-    from ..attach import quota_of as of_map
+    from ..policy import quota_of as of_map
 
     return of_map(fair_map, source, seed=seed)
+
+
+def route_of(source: str) -> tuple[str, Path]:
+    """NAME=FOLDER."""
+    name, sign, folder = source.partition("=")
+    if not (name and sign and folder):
+        raise ValueError(f"--route is {source!r}; give NAME=FOLDER, such as text=runs/x")
+    return name, Path(folder)
 
 
 def call_of(steps: int | None, guidance: float | None) -> dict[str, Any]:

@@ -1,0 +1,29 @@
+"""Whether a prompt is in English, which is the language that maps are fitted in."""
+
+from __future__ import annotations
+
+import unicodedata
+
+from .parsed import Parsed
+
+__all__ = ["why_foreign"]
+
+
+def why_foreign(text: Parsed) -> str:
+    """Why the prompt seems to be in another language, "" where it seems English."""
+    letters = [character for word in text.words for character in word.raw if character.isalpha()]
+    strange = sum(not unicodedata.name(character, "").startswith("LATIN") for character in letters)
+    if letters and strange > 0.3 * len(letters):
+        return "it is not in Latin letters"
+    known = {place for match in text.matches for place in range(match.start, match.end)}
+    phrases = {place for match in text.matches if len(match) > 1 for place in range(match.start, match.end)}
+    words = [(i, word) for i, word in enumerate(text.words) if word.text.isalpha()]
+    foreign = [w.text for i, w in words if w.text in text.lexicon.foreign and i not in phrases]  # not "mise en place"
+    unknown = [w.text for i, w in words if i not in known and len(w.text) > 2 and not text.lexicon.is_word(w.text)]
+    english = sum(text.in_class(w.typed or w.text, "english_only") for _, w in words)
+    respelt = sum(bool(word.typed) for word in text.words)
+    if len(foreign) > english and len(foreign) + len(unknown) + respelt >= 0.3 * len(words):
+        return f"“{foreign[0]}” is no English word"
+    if not english and len(words) > 1 and len(unknown) > 0.5 * len(words):
+        return f"“{unknown[0]}” is no English word"
+    return ""

@@ -1,0 +1,219 @@
+"""What the detector knows of words: one file of 1 MB, made by training/detector/build.py, read once.
+
+A phrase has entries, each with its kind: the titles of people at work, names, places, what settles an attribute, and
+so on. Looking a prompt up takes a few dictionary look-ups a word.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .reading import folded, forms
+
+__all__ = ["Entry", "Lexicon", "bases", "default_lexicon"]
+
+PATH = Path(__file__).with_name("lexicon.json.gz")
+LONGEST_PHRASE = 6  # words
+LARGEST = 64 * 2**20  # bytes of a lexicon, unpacked
+
+# Lists of the file that are phrases of one kind, as they are.
+_KINDS = (
+    "titles",
+    "doubtful_titles",
+    "faint",
+    "late_heads",
+    "heads",
+    "people",
+    "generic",
+    "things",
+    "thing_heads",
+    "characters",
+    "beings",
+    "body",
+    "worked_with",
+    "famous",
+    "names",
+    "names_and_words",
+    "places",
+    "periods",
+)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What a phrase is. ``kind`` "settles" says that it settles ``attribute``, for ``group`` ("": of none in
+    particular), "may settle" that it does so of a person, and "worn" of one who wears it."""
+
+    kind: str
+    attribute: str = ""
+    group: str = ""
+
+
+class Lexicon:
+    """The packaged word lists, looked up by phrase. Raises ValueError for bytes that hold no lexicon."""
+
+    def __init__(self, content: bytes) -> None:
+        self.content = content
+        try:
+            table: dict[str, Any] = json.loads(_unpacked(content))
+            self._index = _indexed(table)
+            self.titles: list[str] = table["titles"]
+            self._vectors = np.frombuffer(base64.b64decode(table["vectors"]["data"]), np.int8)
+            self._vectors = self._vectors.reshape(len(self.titles), table["vectors"]["width"])
+            self.english = {kind: frozenset(words.split()) for kind, words in table["english"].items()}
+            self.foreign = frozenset(table["foreign"])
+            self.classes = {name: frozenset(words) for name, words in table["classes"].items()}
+        except (ValueError, KeyError, TypeError, AttributeError, EOFError, OSError) as error:
+            raise ValueError(f"this is no lexicon of the detector ({error}); save or fetch the map again") from error
+
+    @cached_property
+    def digest(self) -> str:
+        return hashlib.sha256(self.content).hexdigest()
+
+    def entries(self, phrase: str) -> tuple[Entry, ...]:
+        """What a folded phrase is, in singular or plural; () where it is not known."""
+        found = self._index.get(phrase, ())
+        for form in forms(phrase)[1:]:
+            found += tuple(entry for entry in self._index.get(form, ()) if entry.kind not in _PROPER)
+        if not found and " " not in phrase and any(_AT_WORK.fullmatch(form) for form in forms(phrase)):
+            return (Entry("heads"),)
+        return found
+
+    def is_word(self, text: str) -> bool:
+        """Whether a folded word is English, inflected or not, or otherwise listed."""
+        return (
+            any(form in self._index for form in forms(text))
+            or any(form in self._all_english for form in bases(text))
+            or self._compared(text)
+        )
+
+    def _compared(self, text: str) -> bool:
+        """Whether the word is an English adjective in a higher degree."""
+        return any(
+            text.endswith(ending) and base + instead in self.english.get("a", ())
+            for ending, instead in (("er", ""), ("er", "e"), ("ier", "y"), ("est", ""), ("est", "e"), ("iest", "y"))
+            if not _DOUBLES.fullmatch(base := text.removesuffix(ending))
+        )
+
+    def parts(self, text: str) -> list[str]:
+        """The known words that a word written together is made of, as few as possible; [] where it is not."""
+        best: list[list[str] | None] = [[]] + [None] * len(text)
+        for end in range(1, len(text) + 1):
+            for start in range(max(0, end - 16), end):
+                before, part = best[start], text[start:end]
+                if before is None or (best[end] is not None and len(before) + 1 >= len(best[end] or ())):
+                    continue
+                if part in _SHORT or (len(part) > 2 and (part in self._all_english or self._index.get(part))):
+                    best[end] = [*before, part]
+        found = best[-1] or []
+        return found if 1 < len(found) <= max(2, len(text) // 3) else []
+
+    def mostly(self, text: str) -> str:
+        """What an English word mostly is: "n", "v", "a", "s" (a function word); "" for one that is not known."""
+        for form in bases(text):
+            for kind, words in self.english.items():
+                if form in words:
+                    return kind if form == text or kind != "n" or not text.endswith(("ing", "ed")) else "v"
+        return ""
+
+    @cached_property
+    def _all_english(self) -> frozenset[str]:
+        return frozenset().union(*self.english.values())
+
+    @cached_property
+    def spelt(self) -> list[str]:
+        """Single words that a misspelt one may have been meant for."""
+        named = ("titles", "heads", "generic")
+        words = set(self.classes["spelt"])
+        for phrase, entries in self._index.items():
+            is_title = any(entry.kind in named for entry in entries)
+            if is_title or (len(phrase) > 6 and any(entry.attribute for entry in entries)):
+                words.add(phrase)
+        return sorted(word for word in words if len(word) > 3 and " " not in word and not word.endswith("men"))
+
+    def nearest(self, titles: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """For every title of the lexicon, the place of the one among ``titles`` that is nearest, and their cosine.
+
+        ``titles`` that the lexicon does not know stand for nothing but themselves.
+        """
+        place = {title: i for i, title in enumerate(self.titles)}
+        known = [(i, place[folded(title)]) for i, title in enumerate(titles) if folded(title) in place]
+        if not known:
+            return np.full(len(self.titles), -1), np.full(len(self.titles), -1.0)
+        unit = self._vectors.astype(np.float32)
+        unit /= np.linalg.norm(unit, axis=1, keepdims=True)
+        cosine = unit @ unit[[j for _, j in known]].T
+        best = cosine.argmax(1)
+        return np.array([i for i, _ in known])[best], cosine[np.arange(len(best)), best]
+
+
+def _indexed(table: dict[str, Any]) -> dict[str, tuple[Entry, ...]]:
+    index: dict[str, list[Entry]] = {}
+
+    def add(phrases: Iterable[str], entry: Entry) -> None:
+        for phrase in phrases:
+            index.setdefault(phrase, []).append(entry)
+
+    for kind in _KINDS:
+        add(table[kind], Entry(kind))
+    for kind, name in (("settles", "settles"), ("may settle", "may_settle"), ("worn", "worn")):
+        for attribute, groups in table[name].items():
+            if attribute == "both":
+                for each in ("gender", "race"):
+                    add(groups, Entry(kind, each))
+            else:
+                for group, phrases in groups.items():
+                    add(phrases, Entry(kind, attribute, group))
+    return {phrase: tuple(entries) for phrase, entries in index.items()}
+
+
+def bases(text: str) -> Iterator[str]:
+    """The word and what it may be inflected from."""
+    yield text
+    for ending, instead in _ENDINGS:
+        if text.endswith(ending) and len(text) - len(ending) >= 2:
+            base = text.removesuffix(ending) + instead
+            yield base
+            if not instead and len(base) > 2 and base[-1] == base[-2]:  # sitting
+                yield base[:-1]
+
+
+_ENDINGS = (
+    ("ies", "y"), ("es", ""), ("s", ""), ("ied", "y"), ("ed", ""), ("ed", "e"), ("ing", ""), ("ing", "e"), ("ly", ""),
+    ("ily", "y"), ("ves", "f"),
+)  # fmt: skip
+_PROPER = frozenset({"places", "names", "names_and_words", "famous"})  # no plurals: louvres are not the Louvre
+# Endings of those who know or make something, for words that are on no list.
+_AT_WORK = re.compile(
+    r"(?!pace|coffee|ice|bread|noise|space|guess|rain|book).{3,}"
+    r"(?:ologist|ographer|ician|onomist|onomer|ometrist|iatrist|smith|wright|monger|keeper|maker|worker)"
+)
+_DOUBLES = re.compile(r"[^aeiou]*[aeiou][^aeiouwxy]")  # "big" is compared as "bigger": "biger" would be misspelt
+_SHORT = frozenset(["a", "an", "at", "by", "in", "of", "on", "the", "to"])
+
+
+def _unpacked(content: bytes) -> bytes:
+    import io
+
+    with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
+        text = file.read(LARGEST + 1)
+    if len(text) > LARGEST:
+        raise ValueError(f"it unpacks to more than {LARGEST >> 20} MiB")
+    return text
+
+
+@lru_cache(maxsize=1)
+def default_lexicon() -> Lexicon:
+    """The packaged one, read once."""
+    return Lexicon(PATH.read_bytes())

@@ -1,0 +1,119 @@
+"""Which phrases of the lexicon stand in a prompt, misspelt words set right."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+from rapidfuzz import process
+from rapidfuzz.distance import OSA
+
+from .lexicon import LONGEST_PHRASE, Entry, Lexicon
+from .reading import Word, forms
+
+__all__ = ["Match", "matches", "respelt"]
+
+Extra = Mapping[str, tuple[Entry, ...]]  # phrases that a user added, by their folded text
+
+# What hides what lies within it: "pilot light" is no pilot, and in "white house" nothing is white.
+_COVERING = frozenset({"things", "characters", "famous", "places", "protected", "names"})
+
+
+@dataclass(frozen=True)
+class Match:
+    """Words ``start`` to ``end`` (exclusive) of a prompt are ``phrase``, which is ``entries``."""
+
+    start: int
+    end: int
+    phrase: str
+    entries: tuple[Entry, ...]
+
+    def has(self, *kinds: str) -> bool:
+        return any(entry.kind in kinds for entry in self.entries)
+
+    def __len__(self) -> int:
+        return self.end - self.start
+
+
+def respelt(words: Sequence[Word], lexicon: Lexicon, extra: Extra) -> list[Word]:
+    """The words, those that are none in English as the title or the word for a gender that they are nearest to.
+
+    One letter wrong, missing, too many or two exchanged is forgiven from four letters on, two from nine on; a word of
+    four or five letters must begin alike, and one with a capital of its own is taken for a name.
+    """
+    single = {phrase for phrase in extra if " " not in phrase}
+    found = []
+    for word in words:
+        text = word.text
+        known = not text.isalpha() or not 4 <= len(text) <= 60 or lexicon.is_word(text)
+        if known or any(form in single for form in forms(text)):
+            found.append(word)
+        elif meant := "" if word.capital and not word.first else _meant(lexicon, text):
+            found.append(replace(word, text=meant, typed=text))  # with a capital it is a name, more likely
+        elif parts := _parts(lexicon, text):
+            first = replace(word, text=parts[0], owns=False, typed=text)
+            found += [first, *(replace(first, text=part, starts=False) for part in parts[1:])]
+        else:
+            found.append(word)
+    return found
+
+
+@lru_cache(maxsize=65536)
+def _parts(lexicon: Lexicon, text: str) -> list[str]:
+    """The words of a long one written together, where one of them names a person; else []."""
+    parts = lexicon.parts(text) if len(text) > 7 else []
+    kinds = {entry.kind for part in parts for entry in lexicon.entries(part)}
+    return parts if kinds & {"titles", "generic"} else []
+
+
+@lru_cache(maxsize=65536)
+def _meant(lexicon: Lexicon, text: str) -> str:
+    """The word that a misspelt one is nearest to, titles before others; "" where none is near enough."""
+    if text in lexicon.foreign:
+        return ""
+    spellings = [text, text.removesuffix("s")] if text.endswith("s") and len(text) > 5 else [text]
+    spellings += [form.replace("f", "ph", 1) for form in spellings if form.startswith("f")]
+    near: list[tuple[float, bool, str]] = []
+    for form in spellings:
+        allowed = 1 if len(form) < 8 else 2
+        found = process.extract(form, lexicon.spelt, scorer=OSA.distance, score_cutoff=allowed, limit=8)
+        near += [
+            (distance, not any(entry.kind == "titles" for entry in lexicon.entries(choice)), choice)
+            for choice, distance, _ in found
+            if choice[0] == form[0] or (len(form) > 5 and distance == 1)
+        ]
+    best = min(near, default=(0.0, False, ""))
+    return "" if best[0] > 1 and _is_compound(lexicon, text) else best[2]
+
+
+def _is_compound(lexicon: Lexicon, text: str) -> bool:
+    """Whether two English words of four letters or more are written together, such as "stockhand"."""
+    parts = lexicon.parts(text)
+    return (
+        len(parts) == 2
+        and min(map(len, parts)) > 3
+        and not any(entry.kind == "settles" for entry in lexicon.entries(parts[1]))
+    )
+
+
+def matches(words: Sequence[Word], lexicon: Lexicon, extra: Extra) -> list[Match]:
+    """Every known phrase, none that lies within a longer one which covers it; the longest first at each place."""
+    found: list[Match] = []
+    for start in range(len(words)):
+        phrase = ""
+        here = []
+        for end in range(start + 1, min(start + LONGEST_PHRASE, len(words)) + 1):
+            if end - start > 1 and words[end - 1].starts:
+                break
+            phrase = f"{phrase} {words[end - 1].text}" if phrase else words[end - 1].text
+            own = tuple(entry for form in forms(phrase) for entry in extra.get(form, ()))
+            if entries := own + lexicon.entries(phrase):
+                here.append(Match(start, end, phrase, entries))
+        found += reversed(here)
+    covers = [m for m in found if len(m) > 1 and m.has(*_COVERING)]
+    return [m for m in found if not any(_within(m, cover) for cover in covers)]
+
+
+def _within(inner: Match, outer: Match) -> bool:
+    return outer.start <= inner.start and inner.end <= outer.end and len(inner) < len(outer)

@@ -1,0 +1,152 @@
+"""What a prompt says itself about an attribute: "her", "bearded", "Nigerian", "Maria", "a Roman legionary"."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+from .lexicon import Entry
+from .matching import Match
+from .names import is_credit, is_name, named_in, places_in
+from .parsed import Parsed
+
+__all__ = ["Mention", "mentions_in"]
+
+_PEOPLE = ("titles", "heads", "generic", "people", "keyword")
+_BOTH = ("gender", "race")
+
+
+@dataclass(frozen=True)
+class Mention:
+    """Words of the prompt that settle ``attribute``, for ``group`` where that can be told ("" where not)."""
+
+    attribute: str
+    words: str
+    group: str = ""
+
+
+def mentions_in(text: Parsed, attributes: Collection[str]) -> list[Mention]:
+    """Whatever settles one of the attributes, in the order of the prompt."""
+    found: dict[tuple[str, int, int], Mention] = {}
+    for start, end, attribute, group in _settling(text):
+        within = any(name == attribute and first <= start and end <= last for name, first, last in found)
+        if attribute in attributes and not within:
+            found[attribute, start, end] = Mention(attribute, text.said(start, end), group)
+    return [found[key] for key in sorted(found, key=lambda key: key[1])]
+
+
+def _settling(text: Parsed) -> Iterator[tuple[int, int, str, str]]:
+    """(start, end, attribute, group) of all words that settle something."""
+    for match in text.matches:
+        if (match.has("things", "protected") and not match.has("famous")) or _is_of_nobody(match, text):
+            continue
+        for entry in match.entries:
+            for attribute in _settled_by(entry, match, text):
+                yield match.start, match.end, attribute, entry.group
+    for start, end in [*named_in(text), *_years(text)]:
+        for attribute in _BOTH:
+            yield start, end, attribute, ""
+    for start, end in places_in(text):
+        yield start, end, "race", ""
+
+
+def _settled_by(entry: Entry, match: Match, text: Parsed) -> tuple[str, ...]:
+    """The attributes that a phrase settles as what this entry says it is."""
+    if (
+        entry.kind == "settles"
+        or (entry.kind == "may settle" and _of_a_person(match, text))
+        or (entry.kind == "worn" and _is_worn(match, text))
+    ):
+        return (entry.attribute,)
+    if entry.kind == "places":
+        return () if is_credit(match, text) else ("race",)
+    if (entry.kind in ("famous", "characters", "names", "periods") and not is_credit(match, text)) or (
+        entry.kind == "names_and_words" and is_name(match, text)
+    ):
+        return _BOTH
+    return ()
+
+
+def _is_of_nobody(match: Match, text: Parsed) -> bool:
+    """ "Bro draw me a cook": whoever is asked is not in the picture. "Its beard" is an animal's."""
+    after = text.words[match.end].text if match.end < len(text.words) else ""
+    asked = not match.start and match.has("settles") and text.in_class(after, "asking")
+    return asked or (text.before(match.start) == "its" and text.in_class(match.phrase, "beards"))
+
+
+def _of_a_person(match: Match, text: Parsed) -> bool:
+    """Whether a word that may be about a thing ("white", "French", "king") is about a person here.
+
+    For a colour or a nationality: a word for people follows within the noun phrase, or it stands alone between commas,
+    or after "is". For what settles gender alone: no other noun follows it at once.
+    """
+    after = text.next(match.end)
+    if {entry.attribute for entry in match.entries if entry.kind == "may settle"} == {"gender"}:
+        return after is None or len(after.text) < 3 or not text.is_noun(match.end)
+    is_colour = text.in_class(match.phrase, "colours")
+    if text.words[match.start].starts and after is None and len(text.words) > len(match):
+        return True
+    if after is not None and text.in_class(after.text, "institutions"):
+        return not is_colour
+    if match.phrase.startswith("of "):  # "a journalist of color"
+        return any(m.end == match.start and m.has(*_PEOPLE) for m in text.matches)
+    if text.before(match.start) == "non":
+        return True
+    if text.in_class(text.before(match.start), "being"):
+        somebody = any(m.has(*_PEOPLE) and match.start - 8 <= m.start < match.start for m in text.matches)
+        return somebody and (after is None or after.text in ("and", "with"))
+    for place in text.phrase_from(match.end, 4):
+        here = text.at(place)
+        if any(m.has("beings", "worked_with") and not m.has("settles") for m in here) and text.is_noun(place):
+            return text.in_class(text.words[place].text, "stock")  # a Welsh lamb farmer, but a Persian cat groomer
+        if any(m.has(*_PEOPLE) and not m.has("thing_heads", "things") for m in here):
+            end = max(m.end for m in here)
+            return text.next(end) is None or not text.at(end, "thing_heads")
+        if any(entry.kind == "settles" and entry.attribute == "gender" for m in here for entry in m.entries):
+            return True
+        if any(m.has("settles", "may settle") for m in here):
+            continue
+        if text.in_class(text.words[place].text, "joining") or (is_colour and text.is_noun(place)):
+            return False
+    return False
+
+
+def _is_worn(match: Match, text: Parsed) -> bool:
+    """Whether a garment is worn by somebody: "in a red dress", "red dress" between commas, "bikini model"; not
+    "sewing a dress"."""
+    after = text.next(match.end)
+    if after is not None and text.at(match.end, *_PEOPLE):
+        return True
+    if after is not None and text.is_noun(match.end) and len(after.text) > 2 and not after.text.endswith("ing"):
+        return False  # "lipstick factory"
+    if text.in_class(text.before(match.start), "none"):
+        return True
+    first = text.begins(match.start)
+    for place in range(match.start - 1, max(first, match.start - 6) - 1, -1):
+        if text.in_class(text.words[place].text, "wearing"):
+            return True
+        if _is_done(place, text):
+            return False
+    return match.start - first < 4 and (after is None or after.text in ("and", "with"))
+
+
+def _is_done(place: int, text: Parsed) -> bool:
+    """Whether a word says what somebody does; "smeared" says what something is like."""
+    word = text.words[place].text
+    return text.lexicon.mostly(word) == "v" and not word.endswith(("ed", "en"))
+
+
+_CENTURY = re.compile(
+    r"(?:\d|1\d)(?:st|nd|rd|th)|(?:first|second|third|fourth|fif|six|seven|eigh|nin|ten|eleven|twelf|\w+teen)(?:th)?"
+)
+
+
+def _years(text: Parsed) -> Iterator[tuple[int, int]]:
+    """Years and centuries before 1940: "in 1893", "the 1920s", "18th century"."""
+    for i, word in enumerate(text.words):
+        if year := re.fullmatch(r"(1\d{3})(s?)", word.text):
+            if int(year[1]) < 1940 and (year[2] or text.in_class(text.before(i), "dating")):
+                yield i, i + 1
+        elif text.texts(i + 1, i + 2) == ["century"] and _CENTURY.fullmatch(word.text):
+            yield i, i + 2

@@ -1,0 +1,97 @@
+"""Names of people in a prompt: who is shown by name, and whose name only credits a style."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from .matching import Match
+from .parsed import Parsed
+from .reading import Word
+
+__all__ = ["is_credit", "is_name", "named_in", "places_in"]
+
+# Names after these credit a style or a maker; nobody of that name is shown.
+_CREDITS = re.compile(r"\b(?:by|styles? of|inspired by|like|after|a la|in the manner of)(?: \w+){0,2}$")
+
+
+def is_credit(match: Match, text: Parsed) -> bool:
+    """Whether a name credits a style, a maker or a brand rather than naming who is shown: "by A, B and C", "A
+    lighting"."""
+    for word in text.words[match.end : match.end + 3]:
+        if word.starts and not word.joined:
+            break
+        if text.in_class(word.text, "styles"):
+            return True
+    for first in range(match.start, max(match.start - 12, 0), -1):  # back over a list of names
+        if _CREDITS.search(" ".join(text.texts(max(first - 4, 0), first))):
+            return True
+        before = text.words[first - 1]
+        if not (before.capital or before.text == "and" or text.words[first].starts):
+            return False
+    return False
+
+
+def is_name(match: Match, text: Parsed) -> bool:
+    """Whether a word that is also a first name ("Rose", "Mark") is one here: written with a capital where nothing else
+    asks for it, and not among other capitals."""
+    word = text.words[match.start]
+    if text.in_class(text.before(match.start), "naming"):
+        return True
+    if not word.capital or is_credit(match, text):
+        return False
+    after = text.words[match.end] if match.end < len(text.words) else None
+    if after is not None and re.fullmatch(r"[ivx]+|\d+", after.text):
+        return False  # "Mark II"
+    if after is not None and not after.starts and (after.text == "the" or (after.capital and word.first)):
+        return after.text == "the"  # "Rose the baker"
+    if word.first:
+        return False
+    plain = [other for other in text.words if not other.first and len(other.text) > 3]
+    capitals = sum(other.capital for other in plain)
+    return capitals <= 0.4 * len(plain) or (capitals <= 2 and len(plain) > 2)
+
+
+def _in_title_case(text: Parsed) -> bool:
+    plain = [word for word in text.words if not word.first]
+    return len(plain) > 3 and sum(word.capital for word in plain) > 0.6 * len(plain)
+
+
+def _is_strange(word: Word, text: Parsed) -> bool:
+    """Whether a word with a capital of its own is none in English, so that it must be a name."""
+    return word.capital and word.raw.isalpha() and len(word.raw) > 2 and not text.lexicon.is_word(word.text)
+
+
+def places_in(text: Parsed) -> Iterator[tuple[int, int]]:
+    """Places on no list, and peoples: "from Oaxaca", "the Kalasha people"."""
+    if _in_title_case(text):
+        return
+    for i, word in enumerate(text.words):
+        if not word.first and not word.starts and _is_strange(word, text):
+            before, after = text.before(i), text.next(i + 1)
+            if text.in_class(before, "at_a_place") or (after is not None and after.text in ("people", "tribe")):
+                yield i, i + 1
+
+
+def named_in(text: Parsed) -> Iterator[tuple[int, int]]:
+    """ "named Anything", and a title before a name that is no word: "Dr. Nguyen", "my librarian Mehwish"."""
+    title_case = _in_title_case(text)
+    if text.texts(1, 2) == ["the"] and text.at(2, "titles", "heads") and _is_strange(text.words[0], text):
+        yield 0, 1  # "Tupaq the stonemason"
+    for i, (here, after) in enumerate(zip(text.words, text.words[1:], strict=False)):
+        if text.in_class(here.text, "naming") and after.capital and not after.quoted:
+            yield i + 1, i + 2
+        if after.starts or not after.raw.isalpha() or len(after.raw) < 2:
+            continue
+        ranked = text.in_class(here.text, "ranks")
+        known = text.lexicon.is_word(after.text)
+        if not after.capital:
+            named = ranked and not known and len(after.text) > 3
+        elif title_case:
+            named = ranked and not known
+        elif ranked:  # also "coach Ted" and "Chef Rose"
+            named = not known or not here.capital or bool(text.at(i + 1, "names_and_words"))
+        else:
+            named = not known and any(m.end == i + 1 and m.has("titles", "heads") for m in text.matches)
+        if named:
+            yield i, i + 2

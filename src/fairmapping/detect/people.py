@@ -1,0 +1,81 @@
+"""Which people at work a prompt shows: an occupation's word may be there and nobody of that occupation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from .absence import NOT_THERE, why_absent
+from .matching import Match
+from .parsed import Parsed
+
+__all__ = ["Person", "people_in"]
+
+
+@dataclass(frozen=True)
+class Person:
+    """Somebody named by work, or a generic person: the words of ``match`` and of those before it that belong to it.
+
+    ``certainty`` is how sure the name is; ``absent`` says why the person is not in the picture, "" where it is.
+    """
+
+    match: Match
+    start: int
+    certainty: float
+    absent: str = ""
+
+
+def people_in(text: Parsed) -> list[Person]:
+    """Everybody named by work and every generic person, in their order, shown or not."""
+    people: list[Person] = []
+    taken = 0
+    for match in text.matches:
+        certainty = _certainty(match, text)
+        if not certainty or match.start < taken:
+            continue
+        taken = match.end
+        if not _title_follows(match, text):  # "doctor" of "doctor surgeon" is spoken for by the next
+            start = _beginning(match, text)
+            people.append(Person(match, start, certainty, why_absent(match, start, text)))
+    denied = [person.absent for person in people if person.match.has("generic") and person.absent.endswith(NOT_THERE)]
+    if denied:  # "no people": then somebody further on is nobody either
+        people = [replace(person, absent=denied[0]) if person.match.has("generic") else person for person in people]
+    return people
+
+
+def _certainty(match: Match, text: Parsed) -> float:
+    """How sure it is that the phrase names somebody, where nothing around it speaks against it; 0: it does not."""
+    if match.has("things", "characters", "protected"):
+        return 0.0
+    respelt = 0.9 if any(word.typed for word in text.words[match.start : match.end]) else 1.0
+    if match.has("keyword"):
+        return respelt
+    if match.has("generic"):
+        return 0.9 * respelt
+    if match.has("faint"):
+        after = text.next(match.end)
+        return 0.75 if after is not None and after.text.endswith("ing") else 0.0
+    if match.has("late_heads"):
+        follows = match.start and not text.words[match.start].starts and text.is_noun(match.start - 1)
+        return 0.85 * respelt if follows and (text.next(match.end) is None or not text.is_noun(match.end)) else 0.0
+    if match.has("titles"):
+        return (0.75 if match.has("doubtful_titles") else 0.95) * respelt
+    return 0.9 * respelt if match.has("heads") else 0.0
+
+
+def _title_follows(match: Match, text: Parsed) -> bool:
+    if text.next(match.end) is None or text.words[match.end - 1].owns:
+        return False
+    return any(not following.has("things") for following in text.at(match.end, "titles", "heads", "keyword"))
+
+
+def _beginning(match: Match, text: Parsed) -> int:
+    """Where the noun phrase begins: "wind turbine" belongs to "technician"."""
+    start = match.start
+    while start and not text.words[start].starts and match.start - start < 2:
+        before = text.words[start - 1]
+        if before.owns or not text.is_noun(start - 1):
+            break
+        if text.in_class(before.text, "articles") or text.in_class(before.text, "none"):
+            break
+        start -= 1
+    return start

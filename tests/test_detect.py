@@ -1,0 +1,231 @@
+"""The detector on what prompts are made of; benchmarks/detector has many more, with figures."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import random
+import string
+
+import pytest
+
+import fairmapping as fm
+from fairmapping.detect import Detector, Lexicon, default_lexicon
+from fairmapping.detect.reading import words_of
+
+DETECTOR = Detector.default()
+
+
+def decided(prompt, detector=DETECTOR):
+    found = detector.decide(prompt, ["gender", "race"])
+    return found.apply["gender"], found.apply["race"]
+
+
+BOTH = [
+    "a portrait of a doctor",
+    "photo, nurse, 85mm, bokeh",
+    "a crew of construction workers at dawn",
+    "(doctor:1.3), <lora:add_detail:0.8>, masterpiece",
+    "[nurse|teacher], sharp focus --ar 16:9 --v 6",
+    "((plumber)) BREAK in a kitchen, score_9_up",
+    "photo of a doctor++ with a stethoscope",
+    "a docotr in a hospital corridor",
+    "portrait of an electritian",
+    "a physician", "a sysadmin at night", "an ICU nurse", "a wind turbine technician",
+    "a doctor and a nurse talking",
+    "a happy person", "people laughing at a table", "an angry person",
+    "a chef in a white coat", "black and white photo of a judge", "a barista in a brown leather apron",
+    "a doctor with black hair", "close-up of the hands of a potter", "the smile of a nurse",
+    "the doctor's face in shadow",
+    "a farmer with a cow", "a veterinarian holding a cat", "a dog trainer in a park",
+    "pixel art of a chef", "a lego firefighter", "cartoon nurse, in the style of Norman Rockwell",
+    "painting of a librarian by Rembrandt", "a diverse team of engineers", "a doctor in a waiting room \U0001f600",
+    "NURSE PORTRAIT", "a doctor, 1970s, retro, vintage photo", "a doctor, 30 years old, iso 1600, f/1.8",
+]  # fmt: skip
+RACE_ONLY = [
+    "a female doctor", "a doctor and his dog", "a policeman", "an actress on stage", "a bearded barista",
+    "a doctor examining an old woman", "a pregnant teacher", "a nurse, not a man", "Mrs Baker, a teacher",
+    "a firewoman", "a femlae plumber", "my dad is a plumber", "a nurse in a red dress", "an angry woman",
+]  # fmt: skip
+GENDER_ONLY = [
+    "a black doctor", "a nurse, white, 40 years old", "an asian engineer", "a french chef", "a teacher in Nairobi",
+    "a New York taxi driver", "a dark-skinned nurse", "a blonde receptionist", "portrait of a hispanic judge",
+]  # fmt: skip
+NEITHER = [
+    "Maria the nurse", "Marie Curie in her laboratory", "Doctor Who", "a doctor named Mei", "Dr. Nguyen",
+    "a geisha", "a Roman legionary", "a medieval blacksmith", "a nurse in 1893", "an 18th century baker",
+    "an asian woman doctor", "a latina nurse",
+    "a doctor's bag", "nurse shark", "a pilot light", "engineering drawing", "the baker's bread", "a chef's knife",
+    "police car", "an empty teacher's desk", "a doctor's office", "a hospital with no doctors",
+    "a mug for a teacher", "the tools of a carpenter",
+    "a robot doctor", "a cat dressed as a chef", "a zombie nurse", "anthropomorphic fox detective",
+    "a child with a balloon", "mountains at sunset", "two friends on a bench",
+    "retrato de un doctor", "ein Soldat im Regen", "un chef cuisinier dans sa cuisine", "医生的肖像", "портрет врача",
+    "", "   ", "\n", "12345", "🙂🙂", ",,,", "()[]{}<>",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("prompt", "expected"),
+    [
+        *((prompt, (True, True)) for prompt in BOTH),
+        *((prompt, (False, True)) for prompt in RACE_ONLY),
+        *((prompt, (True, False)) for prompt in GENDER_ONLY),
+        *((prompt, (False, False)) for prompt in NEITHER),
+    ],
+)
+def test_prompts_are_decided_as_people_would(prompt, expected):
+    assert decided(prompt) == expected, DETECTOR.decide(prompt).reason
+
+
+def test_a_decision_says_what_it_saw():
+    found = DETECTOR.decide("a black docotr and her patient", attributes=["gender", "race"])
+    assert found.apply == {"gender": False, "race": False}
+    assert found.keyword == "doctor"
+    assert found.matched == "docotr"
+    assert [(m.attribute, m.words, m.group) for m in found.mentions] == [
+        ("race", "black", "black"),
+        ("gender", "her", "female"),
+    ]
+    assert 0.5 < found.score < 1
+    assert found.reason == "“her” settles gender; “black” settles race"
+    assert json.loads(json.dumps(found.to_dict()))["keyword"] == "doctor"
+    assert DETECTOR.decide("a doctor", "gender").apply == {"gender": True}
+
+
+def test_a_map_of_few_keywords_serves_what_is_near_them_only():
+    detector = Detector(["doctor", "nurse"])
+    assert decided("a physician", detector) == (True, True)
+    assert detector.decide("a physician").keyword == "doctor"
+    assert decided("a plumber", detector) == (False, False)
+    assert decided("a happy person", detector) == (True, True)
+
+
+def test_the_packaged_fit_keywords_serve_the_occupations_that_are_reported_on():
+    fitted, others = fm.lists.split()
+    detector = Detector(fitted)
+    never = fm.lists.further()[1]
+    missed = [word for word in [*others, *never] if not detector.decide(f"a portrait of a {word}").keyword]
+    assert len(missed) <= 0.02 * (len(others) + len(never)), missed
+
+
+def test_users_add_keywords_protected_phrases_and_words():
+    assert decided("a zorbling at work") == (False, False)
+    more = DETECTOR.extended(
+        keywords=["zorbling"], protected=["nurse ratatouille"], words={"gender": {"female": ["femme fatale"]}}
+    )
+    assert decided("two zorblings at work", more) == (True, True)
+    assert decided("nurse ratatouille poster", more) == (False, False)
+    assert decided("a detective and a femme fatale", more) == (False, True)
+    assert decided("a doctor", more) == (True, True)
+    assert decided("a zorbling at work") == (False, False), "the first detector is as it was"
+
+
+def test_an_attribute_of_the_user_s_own():
+    detector = Detector(attributes={"age": {"young": ["young", "teenage"], "old": ["old", "elderly"]}})
+    assert detector.decide("a doctor").apply == {"age": True}
+    found = detector.decide("an elderly doctor")
+    assert found.apply == {"age": False}
+    assert found.mentions[0].group == "old"
+
+
+def test_a_detector_goes_through_json_and_decides_alike():
+    first = Detector(["doctor", "cook"], protected=["doctor fish"], words={"race": {"": ["martian"]}}, also=["clown"])
+    again = Detector.from_dict(json.loads(json.dumps(first.to_dict())))
+    for prompt in [*BOTH, *RACE_ONLY, *GENDER_ONLY, *NEITHER, "doctor fish", "martian cook", "a clown"]:
+        assert again.decide(prompt) == first.decide(prompt)
+    assert again.digest == first.digest != DETECTOR.digest
+
+
+@pytest.mark.parametrize(
+    ("table", "says"),
+    [
+        ({}, "no schema_version"),
+        ([], "no schema_version"),
+        ({"schema_version": 99}, "upgrade"),
+        ({"schema_version": 1}, "another lexicon"),
+        ({"schema_version": 1, "lexicon_sha256": default_lexicon().digest}, "no saved detector"),
+        (DETECTOR.to_dict() | {"keywords": 5}, "no saved detector"),
+        (DETECTOR.to_dict() | {"attributes": {}}, "no attributes"),
+        (DETECTOR.to_dict() | {"words": []}, "no saved detector"),
+    ],
+)
+def test_a_damaged_detector_is_refused(table, says):
+    with pytest.raises(ValueError, match=says):
+        Detector.from_dict(table)
+
+
+PACKED = [gzip.compress(text) for text in (b"[]", b'{"titles": 3}', b"{" * 9999)]
+
+
+@pytest.mark.parametrize("content", [b"", b"nothing", b"\x1f\x8b\x08\x00garbage", *PACKED])
+def test_a_damaged_lexicon_is_refused(content):
+    with pytest.raises(ValueError, match="no lexicon"):
+        Lexicon(content)
+
+
+def test_a_lexicon_that_would_fill_the_memory_is_refused():
+    with pytest.raises(ValueError, match="unpacks to more"):
+        Lexicon(gzip.compress(b" " * (65 * 2**20), 9))
+
+
+def test_bad_input_is_refused_with_the_value():
+    for prompt in (None, 3, b"a doctor", ["a doctor"]):
+        with pytest.raises(TypeError, match="give a string"):
+            DETECTOR.decide(prompt)
+    with pytest.raises(TypeError, match="give a list of prompts"):
+        DETECTOR.decide_batch("a doctor")
+    with pytest.raises(ValueError, match="knows gender, race, not 'age'"):
+        DETECTOR.decide("a doctor", ["age"])
+    with pytest.raises(TypeError, match="give a list"):
+        DETECTOR.extended(protected="nurse")
+    with pytest.raises(ValueError, match="attributes are gender, race"):
+        DETECTOR.extended(words={"age": {"old": ["old"]}})
+
+
+def test_decide_batch_is_decide_for_each():
+    prompts = [*BOTH[:5], *NEITHER[:5]]
+    assert DETECTOR.decide_batch(prompts) == [DETECTOR.decide(prompt) for prompt in prompts]
+    assert DETECTOR.decide_batch([]) == []
+
+
+def test_any_text_is_decided_without_an_error():
+    rng = random.Random(0)
+    alphabet = string.printable + "äöüßéñçøåЖ医生😀👩🏽‍⚕️\u200d\ufe0f“”’—\x00\ud800"
+    for _ in range(400):
+        text = "".join(rng.choice(alphabet) for _ in range(rng.randrange(0, 80)))
+        DETECTOR.decide(text)
+        DETECTOR.decide(f"a doctor {text}")
+    for text in (
+        "a" * 10_000,
+        "doctor " * 1500,
+        "(" * 10_000,
+        "<" * 10_000,
+        "a," * 5_000,
+        "doctor's " * 1000,
+        "--" * 5000,
+    ):
+        DETECTOR.decide(text)
+
+
+def test_what_settles_an_attribute_counts_behind_the_encoder_s_window():
+    filler = "standing in a bright hall with large windows and plants, " * 30
+    assert decided(f"a doctor {filler}") == (True, True)
+    assert decided(f"a doctor {filler} holding her notebook") == (False, True)
+    assert decided(f"{filler} and there is a doctor") == (True, True)
+
+
+def test_emoji_of_people_settle_what_they_show():
+    assert decided("a firefighter 👩") == (False, True)
+    assert decided("a teacher 👍🏿") == (True, False)
+    assert decided("a nurse 💉🏥") == (True, True)
+
+
+def test_notation_is_no_language():
+    words = words_of("(doctor:1.3), <lora:x:0.8> [nurse|teacher]++ --ar 16:9, score_9_up BREAK https://a.b/nurse")
+    assert [word.text for word in words] == ["doctor", "nurse", "teacher"]
+
+
+def test_text_in_quotes_is_drawn_as_text():
+    assert decided('a street sign that reads "Doctor"') == (False, False)
+    assert decided('"a portrait of a doctor"') == (True, True)
