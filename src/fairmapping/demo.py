@@ -64,6 +64,7 @@ def demo(
     from . import pipelines, portraits
     from .audit import audit
     from .bias import measure
+    from .detect import Detector
     from .fit import fit
     from .mapping import FairMap
     from .report import report
@@ -72,7 +73,10 @@ def demo(
     started = time.perf_counter()
     fitted, others = lists.split()
     plan = QUICK if quick else FULL
-    reported = occupations_to_report(others, plan.occupations)
+    asks_no_gender = Detector.default().decide  # "hostess" does, so the map leaves it alone
+    reported = occupations_to_report(
+        [w for w in others if asks_no_gender(w, "gender").apply["gender"]], plan.occupations
+    )
     pipe = pipelines.load("portraits")
 
     def map_of(route: Route, what: str, **options: Any) -> FairMap:

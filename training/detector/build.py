@@ -30,6 +30,12 @@ HERE = Path(__file__).parent
 OUT = HERE.parents[1] / "src/fairmapping/detect/lexicon.json.gz"
 PERSON, ANIMAL, FOOD, ARTIFACT, PLACE = 18, 5, 13, 6, 15
 BODY = 8
+FANTASY = (
+    "robots and machines",
+    "undead and spirits",
+    "fairy tale and fantasy peoples",
+    "aliens",
+)  # parts of beings.txt
 HAIR = {"beard", "mustache", "moustache", "whiskers", "breast"}
 DIMENSIONS = 64  # of the vectors of titles, which start with 384
 # Synsets (data.noun offsets are looked up by sense key) below which a noun names somebody by what they do.
@@ -199,7 +205,7 @@ def compounds(net: WordNet, heads: set[str]) -> list[str]:
     return sorted(found)
 
 
-def first_names(vocabulary_words: set[str], places: set[str]) -> tuple[list[str], list[str]]:
+def first_names(vocabulary_words: set[str], places: set[str], nations: set[str]) -> tuple[list[str], list[str]]:
     """First names of people, those that are no other word, and those that are one: Rose, Mark, Grace."""
     from faker import Faker
 
@@ -212,7 +218,7 @@ def first_names(vocabulary_words: set[str], places: set[str]) -> tuple[list[str]
                 if re.fullmatch(r"[^\W\d_]{3,}", word) and (locale in ("en_US", "en_GB", "en_IE") or len(word) > 3):
                     names.add(word)
     names |= set(sure(everything("names.txt")))
-    names -= places
+    names -= places | nations
     plain = {name for name in names if not any(base in vocabulary_words for base in bases(name))}
     return sorted(plain), sorted(names - plain)
 
@@ -286,6 +292,7 @@ def main() -> None:
     culture, people = own("culture.txt"), own("person_words.txt")
     race, nations = read_toml(HERE / "words/race.toml"), read_toml(HERE / "words/nationality.toml")
     of_race = [entry for table in (race, nations) for entries in table.values() for entry in entries]
+    fantasy = [entry for part, entries in own("beings.txt").items() if part in FANTASY for entry in entries]
     periods, both, beings = everything("period.txt"), culture["both"], everything("beings.txt")
     worn = {group: own(f"{group}.txt")["clothing"] for group in ("female", "male")}
     female, male = (
@@ -304,7 +311,7 @@ def main() -> None:
         for entry in entries
     ]
     listed = sorted({*listed, *sure(jobs)})
-    names, names_and_words = first_names(words, set(places))
+    names, names_and_words = first_names(words, set(places), set(sure(of_race)) | set(doubtful(of_race)))
     body = [
         folded(lemma)
         for (lemma, pos), senses in net.senses.items()
@@ -320,13 +327,14 @@ def main() -> None:
         "faint": sure(everything("faint.txt")),
         "late_heads": sure(everything("late_heads.txt")),
         "heads": sure(everything("heads.txt")),
-        "people": sure([entry for section, entries in people.items() if "generic" not in section for entry in entries]),
+        "people": sorted({*sure([e for part in people if "generic" not in part for e in people[part]]), *persons(net)}),
         "generic": sorted({*sure(people["generic"]), *sure(people["generic, gender said"])}),
         "body": sorted(set(body)),
         "things": sorted({*sure(everything("things.txt")), *compounds(net, {t for t in listed if " " not in t})}),
         "thing_heads": sure(everything("thing_heads.txt")),
         "characters": sure(everything("character_names.txt")),
         "beings": sorted({*sure(beings), *animals(net)} - set(doubtful(beings))),
+        "fantasy": sure(fantasy),
         "worked_with": doubtful(beings),
         "famous": famous_people(net, words),
         "names": names,
@@ -355,8 +363,22 @@ def foreign_words(known: set[str]) -> list[str]:
 
     found = {folded(word) for language in LANGUAGES for word in stopwords(language)}
     english = {folded(word) for word in stopwords("en")}
-    plain = {word for word in found if word.isalpha() and word not in known and word not in english}
+    plain = {word for word in found if word.isalpha() and word not in english and known.isdisjoint(bases(word))}
     return sorted(plain | set(sure(everything("foreign.txt"))))
+
+
+def persons(net: WordNet) -> set[str]:
+    """Nouns of one word that are persons before anything else."""
+    return {
+        folded(lemma)
+        for (lemma, pos), senses in net.senses.items()
+        if pos == "n"
+        and senses[0][2] == PERSON
+        and lemma.isalpha()
+        and len(lemma) > 3
+        and senses[0][3] not in net.instance
+        and net.weight(lemma, "n") > net.weight(lemma, "v") + net.weight(lemma, "a") + net.weight(lemma, "r")
+    }
 
 
 def animals(net: WordNet) -> set[str]:

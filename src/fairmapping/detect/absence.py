@@ -19,7 +19,7 @@ def why_absent(match: Match, start: int, text: Parsed) -> str:
         return f"“{named}” only owns what is shown"
     if _is_thing(match, text):
         return f"“{named} {text.words[match.end].raw}” is a thing"
-    return _denied(named, match, start, text) or _dressed_up(named, match, text) or _no_human(named, match, text)
+    return _denied(named, match, start, text) or _dressed_up(named, match, text) or _no_human(named, match, start, text)
 
 
 def _is_lettering(match: Match, text: Parsed) -> bool:
@@ -54,6 +54,9 @@ def _is_thing(match: Match, text: Parsed) -> bool:
     if any(m.has("things") and match.start < m.start < match.end < m.end for m in text.matches):
         return True  # "sushi chef knife"
     for thing in text.at(place, "thing_heads"):
+        head = text.words[thing.end - 1].text
+        if head.endswith("s") and text.lexicon.mostly(head.removesuffix("s")) == "v":
+            return False  # "a technician stands"
         going_on = text.next(thing.end)  # "bottle-feeding" is what somebody does, not a bottle
         return going_on is None or not (going_on.joined and going_on.text.endswith(("ing", "ed")))
     return after.text == "s"
@@ -69,7 +72,7 @@ def _denied(named: str, match: Match, start: int, text: Parsed) -> str:
         or last[-1:] == ["not"]
         or before[-2:] == ["instead", "of"]
         or (text.any_in_class(following[:1], "being") and text.any_in_class(following[1:], "gone"))
-        or following[:1] == ["gone"]
+        or following[:1] in (["gone"], ["missing"], ["absent"])
     ):
         return f"“{named}” {NOT_THERE}"
     if last[-1:] == ["for"] and len(before) > 1:
@@ -94,23 +97,25 @@ def _dressed_up(named: str, match: Match, text: Parsed) -> str:
     return ""
 
 
-def _no_human(named: str, match: Match, text: Parsed) -> str:
+def _no_human(named: str, match: Match, start: int, text: Parsed) -> str:
     """Whether the one at work is a robot, an animal or a being of fantasy."""
     for being in text.matches:
-        if being.has("beings", "worked_with") and not being.has("settles") and _is_being(match, being, text):
+        if being.has("beings", "worked_with") and not being.has("settles") and _is_being(match, start, being, text):
             return f"the “{named}” is no human being but “{text.said(being.start, being.end)}”"
     near = text.texts(max(text.begins(match.start), match.start - 4), match.start)
     odd = [word for word in near if text.in_class(word, "creature_adjectives")]
     return f"the “{named}” is no human being but {odd[0]}" if odd else ""
 
 
-def _is_being(match: Match, being: Match, text: Parsed) -> bool:
+def _is_being(match: Match, start: int, being: Match, text: Parsed) -> bool:
     """Whether it is this being that is said to be at work."""
     sure = being.has("beings")
-    if being.end == match.start and not text.words[match.start].starts:  # "robot doctor", but "dog trainer"
+    before = being.end == start and not text.words[start].starts
+    if before or (start <= being.start and being.end <= match.start):
         ends = (match.phrase.split()[-1], text.words[match.end - 1].text)
-        known = len(match) == 1 or any(text.at(i, "beings", "worked_with") for i in range(match.start, match.end))
-        return not (known and text.any_in_class(ends, "work_with"))
+        if being.has("fantasy"):  # "robot doctor", but "robot engineer"
+            return len(match) > 1 or not text.any_in_class(ends, "about_beings")
+        return not text.any_in_class(ends, "work_with")  # "cat chef", but "dog trainer"
     if being.start == match.end:  # "barista robot"
         return sure and text.next(being.start) is not None and not text.words[match.end - 1].owns
     if being.end < match.start:
@@ -126,7 +131,8 @@ def _is_being(match: Match, being: Match, text: Parsed) -> bool:
             )  # "hen, barista"
         if text.any_in_class(between[:1], "which") and between[1:2] == ["is"]:
             return True  # "a carrot who is a head chef"
-        return sure and len(between) <= 2 and not text.any_in_class(between, "joining")
+        likened = all(text.lexicon.mostly(word) == "a" for word in between)  # "robot head waiter"
+        return sure and len(between) <= 2 and likened
     between = text.texts(match.end, being.start)
     if sure and text.before(match.start) == "the" and 0 < len(between) <= 3 and text.words[match.end].starts:
         return between[0] in ("a", "an") and text.within_phrase(

@@ -281,10 +281,14 @@ def _nobody(text: Parsed) -> str:
 
 
 def _reason(matched: str, apply: Mapping[str, bool], settled: Mapping[str, Mention]) -> str:
+    """ "“doctor” leaves race open; “her” settles gender" """
     still = [name for name, applies in apply.items() if applies]
-    said = [f"“{settled[name].words}” settles {name}" for name in apply if name in settled]
-    if still:
-        said.insert(0, f"“{matched}” leaves {' and '.join(still)} open")
+    by_words: dict[str, list[str]] = {}
+    for name in apply:
+        if name in settled:
+            by_words.setdefault(settled[name].words, []).append(name)
+    said = [f"“{matched}” leaves {' and '.join(still)} open"] if still else []
+    said += [f"“{words}” settles {' and '.join(names)}" for words, names in by_words.items()]
     return "; ".join(said) if said else f"“{matched}” is too uncertain"
 
 

@@ -11,7 +11,7 @@ import gzip
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -24,7 +24,6 @@ from .reading import folded, forms
 __all__ = ["Entry", "Lexicon", "bases", "default_lexicon"]
 
 PATH = Path(__file__).with_name("lexicon.json.gz")
-LONGEST_PHRASE = 6  # words
 LARGEST = 64 * 2**20  # bytes of a lexicon, unpacked
 
 # Lists of the file that are phrases of one kind, as they are.
@@ -40,6 +39,7 @@ _KINDS = (
     "thing_heads",
     "characters",
     "beings",
+    "fantasy",
     "body",
     "worked_with",
     "famous",
@@ -74,6 +74,7 @@ class Lexicon:
             self.english = {kind: frozenset(words.split()) for kind, words in table["english"].items()}
             self.foreign = frozenset(table["foreign"])
             self.classes = {name: frozenset(words) for name, words in table["classes"].items()}
+            self.reach, self.spelt = _reach(self._index), _spelt(self._index, self.classes["spelt"])
         except (ValueError, KeyError, TypeError, AttributeError, EOFError, OSError) as error:
             raise ValueError(f"this is no lexicon of the detector ({error}); save or fetch the map again") from error
 
@@ -86,9 +87,9 @@ class Lexicon:
         found = self._index.get(phrase, ())
         for form in forms(phrase)[1:]:
             found += tuple(entry for entry in self._index.get(form, ()) if entry.kind not in _PROPER)
-        if not found and " " not in phrase and any(_AT_WORK.fullmatch(form) for form in forms(phrase)):
-            return (Entry("heads"),)
-        return found
+        if " " in phrase or not all(entry.kind == "people" for entry in found):
+            return found
+        return (*found, Entry("heads")) if any(_AT_WORK.fullmatch(form) for form in forms(phrase)) else found
 
     def is_word(self, text: str) -> bool:
         """Whether a folded word is English, inflected or not, or otherwise listed."""
@@ -131,17 +132,6 @@ class Lexicon:
     def _all_english(self) -> frozenset[str]:
         return frozenset().union(*self.english.values())
 
-    @cached_property
-    def spelt(self) -> list[str]:
-        """Single words that a misspelt one may have been meant for."""
-        named = ("titles", "heads", "generic")
-        words = set(self.classes["spelt"])
-        for phrase, entries in self._index.items():
-            is_title = any(entry.kind in named for entry in entries)
-            if is_title or (len(phrase) > 6 and any(entry.attribute for entry in entries)):
-                words.add(phrase)
-        return sorted(word for word in words if len(word) > 3 and " " not in word and not word.endswith("men"))
-
     def nearest(self, titles: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """For every title of the lexicon, the place of the one among ``titles`` that is nearest, and their cosine.
 
@@ -178,6 +168,29 @@ def _indexed(table: dict[str, Any]) -> dict[str, tuple[Entry, ...]]:
     return {phrase: tuple(entries) for phrase, entries in index.items()}
 
 
+def _reach(index: Mapping[str, Any]) -> dict[str, int]:
+    """How many words the longest phrase has that begins with a word."""
+    found: dict[str, int] = {}
+    for phrase in index:
+        first, *others = phrase.split()
+        found[first] = max(found.get(first, 1), 1 + len(others))
+    return found
+
+
+def _spelt(index: Mapping[str, tuple[Entry, ...]], more: Iterable[str]) -> dict[tuple[str, int], list[str]]:
+    """Single words that a misspelt one may have been meant for, by first letter and length."""
+    words = set(more)
+    for phrase, entries in index.items():
+        is_title = any(entry.kind in ("titles", "heads", "generic") for entry in entries)
+        if is_title or (len(phrase) > 6 and any(entry.attribute for entry in entries)):
+            words.add(phrase)
+    found: dict[tuple[str, int], list[str]] = {}
+    for word in sorted(words):
+        if len(word) > 3 and " " not in word and not word.endswith("men"):
+            found.setdefault((word[0], len(word)), []).append(word)
+    return found
+
+
 def bases(text: str) -> Iterator[str]:
     """The word and what it may be inflected from."""
     yield text
@@ -196,7 +209,7 @@ _ENDINGS = (
 _PROPER = frozenset({"places", "names", "names_and_words", "famous"})  # no plurals: louvres are not the Louvre
 # Endings of those who know or make something, for words that are on no list.
 _AT_WORK = re.compile(
-    r"(?!pace|coffee|ice|bread|noise|space|guess|rain|book).{3,}"
+    r"(?!pace|coffee|ice|bread|noise|space|guess|rain|book)[a-z]{3,}"
     r"(?:ologist|ographer|ician|onomist|onomer|ometrist|iatrist|smith|wright|monger|keeper|maker|worker)"
 )
 _DOUBLES = re.compile(r"[^aeiou]*[aeiou][^aeiouwxy]")  # "big" is compared as "bigger": "biger" would be misspelt

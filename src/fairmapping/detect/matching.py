@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from string import ascii_lowercase
 
 from rapidfuzz import process
 from rapidfuzz.distance import OSA
 
-from .lexicon import LONGEST_PHRASE, Entry, Lexicon
+from .lexicon import Entry, Lexicon
 from .reading import Word, forms
 
 __all__ = ["Match", "matches", "respelt"]
@@ -51,7 +52,7 @@ def respelt(words: Sequence[Word], lexicon: Lexicon, extra: Extra) -> list[Word]
             found.append(word)
         elif meant := "" if word.capital and not word.first else _meant(lexicon, text):
             found.append(replace(word, text=meant, typed=text))  # with a capital it is a name, more likely
-        elif parts := _parts(lexicon, text):
+        elif parts := [] if lexicon.entries(text) else _parts(lexicon, text):
             first = replace(word, text=parts[0], owns=False, typed=text)
             found += [first, *(replace(first, text=part, starts=False) for part in parts[1:])]
         else:
@@ -77,14 +78,24 @@ def _meant(lexicon: Lexicon, text: str) -> str:
     near: list[tuple[float, bool, str]] = []
     for form in spellings:
         allowed = 1 if len(form) < 8 else 2
-        found = process.extract(form, lexicon.spelt, scorer=OSA.distance, score_cutoff=allowed, limit=8)
-        near += [
-            (distance, not any(entry.kind == "titles" for entry in lexicon.entries(choice)), choice)
-            for choice, distance, _ in found
-            if choice[0] == form[0] or (len(form) > 5 and distance == 1)
+        choices = [
+            word
+            for length in range(-allowed, allowed + 1)
+            for word in lexicon.spelt.get((form[0], len(form) + length), ())
         ]
+        found = process.extract(form, choices, scorer=OSA.distance, score_cutoff=allowed, limit=8)
+        near += [(distance, _rank(lexicon, choice), choice) for choice, distance, _ in found]
+        if len(form) > 5:  # or the first letter is wrong, missing, too many or exchanged
+            starts = [*(letter + form[1:] for letter in ascii_lowercase), form[1:], form[1] + form[0] + form[2:]]
+            starts += [letter + form for letter in ascii_lowercase]
+            near += [(1, _rank(lexicon, w), w) for w in starts if w in lexicon.spelt.get((w[0], len(w)), ())]
     best = min(near, default=(0.0, False, ""))
     return "" if best[0] > 1 and _is_compound(lexicon, text) else best[2]
+
+
+def _rank(lexicon: Lexicon, word: str) -> bool:
+    """False, which comes first, for a title."""
+    return not any(entry.kind == "titles" for entry in lexicon.entries(word))
 
 
 def _is_compound(lexicon: Lexicon, text: str) -> bool:
@@ -99,17 +110,21 @@ def _is_compound(lexicon: Lexicon, text: str) -> bool:
 
 def matches(words: Sequence[Word], lexicon: Lexicon, extra: Extra) -> list[Match]:
     """Every known phrase, none that lies within a longer one which covers it; the longest first at each place."""
+    longest = max((1 + phrase.count(" ") for phrase in extra), default=1)
     found: list[Match] = []
-    for start in range(len(words)):
-        phrase = ""
+    for start, first in enumerate(words):
         here = []
-        for end in range(start + 1, min(start + LONGEST_PHRASE, len(words)) + 1):
+        one = forms(first.text)[-1]  # "painters tape" is looked up as "painter tape", too
+        reach = max(lexicon.reach.get(first.text, 1), lexicon.reach.get(one, 1), longest)
+        for end in range(start + 1, min(start + reach, len(words)) + 1):
             if end - start > 1 and words[end - 1].starts:
                 break
-            phrase = f"{phrase} {words[end - 1].text}" if phrase else words[end - 1].text
-            own = tuple(entry for form in forms(phrase) for entry in extra.get(form, ()))
-            if entries := own + lexicon.entries(phrase):
-                here.append(Match(start, end, phrase, entries))
+            others = [word.text for word in words[start + 1 : end]]
+            for phrase in dict.fromkeys((" ".join([first.text, *others]), " ".join([one, *others]))):
+                own = tuple(entry for form in forms(phrase) for entry in extra.get(form, ())) if extra else ()
+                if entries := own + lexicon.entries(phrase):
+                    here.append(Match(start, end, phrase, entries))
+                    break
         found += reversed(here)
     covers = [m for m in found if len(m) > 1 and m.has(*_COVERING)]
     return [m for m in found if not any(_within(m, cover) for cover in covers)]

@@ -39,7 +39,7 @@ def mentions_in(text: Parsed, attributes: Collection[str]) -> list[Mention]:
 def _settling(text: Parsed) -> Iterator[tuple[int, int, str, str]]:
     """(start, end, attribute, group) of all words that settle something."""
     for match in text.matches:
-        if (match.has("things", "protected") and not match.has("famous")) or _is_of_nobody(match, text):
+        if match.has("things", "protected") or _is_of_nobody(match, text):
             continue
         for entry in match.entries:
             for attribute in _settled_by(entry, match, text):
@@ -83,7 +83,8 @@ def _of_a_person(match: Match, text: Parsed) -> bool:
     """
     after = text.next(match.end)
     if {entry.attribute for entry in match.entries if entry.kind == "may settle"} == {"gender"}:
-        return after is None or len(after.text) < 3 or not text.is_noun(match.end)
+        of_somebody = after is None or len(after.text) < 3 or not text.is_noun(match.end)
+        return of_somebody or bool(text.at(match.end, *_PEOPLE))
     is_colour = text.in_class(match.phrase, "colours")
     if text.words[match.start].starts and after is None and len(text.words) > len(match):
         return True
@@ -96,6 +97,11 @@ def _of_a_person(match: Match, text: Parsed) -> bool:
     if text.in_class(text.before(match.start), "being"):
         somebody = any(m.has(*_PEOPLE) and match.start - 8 <= m.start < match.start for m in text.matches)
         return somebody and (after is None or after.text in ("and", "with"))
+    if after is None and text.before(match.start) in ("them", "but", "one"):
+        return True  # "two cooks, one of them Nigerian", "anything but Russian"
+    going_on = after is not None and (text.is_noun(match.end) or bool(text.at(match.end)))
+    if not is_colour and not going_on and text.in_class(text.before(match.start), "counting"):
+        return True  # "an American in the rain"
     for place in text.phrase_from(match.end, 4):
         here = text.at(place)
         if any(m.has("beings", "worked_with") and not m.has("settles") for m in here) and text.is_noun(place):
@@ -107,6 +113,8 @@ def _of_a_person(match: Match, text: Parsed) -> bool:
             return True
         if any(m.has("settles", "may settle") for m in here):
             continue
+        if not is_colour and text.in_class(text.words[place].text, "institutions"):
+            return True
         if text.in_class(text.words[place].text, "joining") or (is_colour and text.is_noun(place)):
             return False
     return False

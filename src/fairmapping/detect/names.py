@@ -23,6 +23,10 @@ def is_credit(match: Match, text: Parsed) -> bool:
             break
         if text.in_class(word.text, "styles"):
             return True
+    start, after = text.begins(match.start), text.next(match.end)
+    surname = after is not None and text.next(match.end + 1) is None and not after.capital
+    if start == match.start > 0 and surname and not text.lexicon.is_word(text.words[match.end].text):
+        return True  # among tags, "greg rutkowski" is an artist
     for first in range(match.start, max(match.start - 12, 0), -1):  # back over a list of names
         if _CREDITS.search(" ".join(text.texts(max(first - 4, 0), first))):
             return True

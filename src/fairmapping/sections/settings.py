@@ -26,12 +26,25 @@ def settings(audits: Sequence[Audit]) -> list[tuple[str, str]]:
     rows += [("Seed", str(chosen["seed"])), ("Judge", chosen["judge"]["name"])]
     if chosen.get("map"):
         rows += [(f"Map: {name.replace('_', ' ')}", text) for name, text in _map_settings(chosen["map"])]
+        rows += [("Moved by the map", text) for text in _moved(audits)]
     seconds = {stage: sum(part.settings["seconds"][stage] for part in audits) for stage in ("generate", "judge")}
     rows.append(
         ("Time", f"{seconds['generate']:.0f} s to draw and {seconds['judge']:.0f} s to judge, in the last call")
     )
     rows.append(("Versions", ", ".join(f"{name} {version}" for name, version in chosen["versions"].items())))
     return rows
+
+
+def _moved(audits: Sequence[Audit]) -> list[str]:
+    """How many images of each audit the detector let the map move, by attribute; nothing for audits from before."""
+    found = []
+    for part in audits:
+        rows = part.rows[part.rows["arm"] == "mapped"]
+        if len(rows) and "mapped" in rows:
+            moved = [sum(name in names for names in rows["mapped"]) for name in part.attributes]
+            parts = [f"{n:,} in {name}" for n, name in zip(moved, part.attributes, strict=True)]
+            found.append(f"{listing(parts)}, of {count(len(rows), 'image')}")
+    return found
 
 
 def _map_settings(config: Mapping[str, Any]) -> list[tuple[str, str]]:
