@@ -6,6 +6,7 @@ takes a negative prompt and has guidance on in these arguments.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -25,8 +26,6 @@ from diffusers import (
     StableDiffusion3Pipeline,
     StableDiffusionPipeline,
 )
-from diffusers.pipelines.kolors.pipeline_kolors import KolorsPipeline  # diffusers' own name needs sentencepiece
-from diffusers.pipelines.kolors.text_encoder import ChatGLMConfig, ChatGLMModel
 from diffusers.pipelines.kolors.tokenizer import ChatGLMTokenizer, SPTokenizer
 from tiny import _ALPHABET, _clip, _ddim, _quiet, _unet, _vae, clip_tokenizer, make_sd, t5_tokenizer
 from tokenizers import processors
@@ -180,8 +179,12 @@ def make_lumina2() -> Lumina2Pipeline:
     )
 
 
-def make_kolors() -> KolorsPipeline:
+def make_kolors() -> Any:
     """Kolors: SDXL's UNet on ChatGLM (32 wide), padded on the left; the pooled is its last token's last state."""
+    with warnings.catch_warnings():  # its import calls torch.jit.script; diffusers' own name needs sentencepiece
+        warnings.filterwarnings("ignore", "`torch.jit.script`", DeprecationWarning)
+        from diffusers.pipelines.kolors.pipeline_kolors import KolorsPipeline
+        from diffusers.pipelines.kolors.text_encoder import ChatGLMConfig, ChatGLMModel
     torch.manual_seed(15)
     tokenizer = LetterGLMTokenizer()
     config = ChatGLMConfig(
@@ -197,8 +200,12 @@ def make_kolors() -> KolorsPipeline:
         multi_query_group_num=2,
         original_rope=True,
     )
-    # Without empty_init its weights are what the memory held before
     encoder = ChatGLMModel(config, empty_init=False)
+    for parameter in encoder.parameters():  # the class leaves its norms as the memory was
+        if parameter.ndim > 1:
+            torch.nn.init.normal_(parameter, std=0.3)
+        else:
+            torch.nn.init.uniform_(parameter, 0.5, 1.5)
     return _quiet(
         KolorsPipeline(
             vae=_vae(4),
@@ -218,10 +225,13 @@ def make_kolors() -> KolorsPipeline:
 
 
 def gemma_tokenizer() -> GemmaTokenizer:
-    """Gemma's byte-pair tokenizer with letters for its vocabulary: <bos> before the text, unknown characters fused."""
-    symbols = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>", "▁", *_ALPHABET]
-    merges = [(letter, "▁") for letter in _ALPHABET]
-    vocabulary = {token: i for i, token in enumerate([*symbols, *("".join(pair) for pair in merges)])}
+    """Gemma's byte-pair tokenizer, with letters and pairs of letters for its vocabulary. It puts <bos> before the text.
+
+    Sana's instruction has a thousand letters: without the pairs it would take most of the time.
+    """
+    special, letters = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>"], [*_ALPHABET, "▁"]
+    merges = [(first, second) for first in letters for second in letters]
+    vocabulary = {token: i for i, token in enumerate([*special, *letters, *("".join(pair) for pair in merges)])}
     tokenizer = GemmaTokenizer(vocab=vocabulary, merges=merges)
     tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
         "<bos> $A", special_tokens=[("<bos>", vocabulary["<bos>"])]
@@ -280,7 +290,7 @@ def _gemma() -> Gemma2Model:
             vocab_size=len(gemma_tokenizer()),
             hidden_size=32,
             intermediate_size=37,
-            num_hidden_layers=3,
+            num_hidden_layers=2,
             num_attention_heads=4,
             num_key_value_heads=2,
             head_dim=8,

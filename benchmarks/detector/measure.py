@@ -34,7 +34,7 @@ def share(hits: int, n: int) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--half", default="build", choices=("build", "val", "val2", "val3", "val4", "val5", "untouched"))
+    parser.add_argument("--half", default="build", choices=("build", "val", "val2", "val3", "val4", "val5", "val6", "val7", "untouched"))
     parser.add_argument("--errors", action="store_true")
     asked = parser.parse_args()
     rows = rows_of(asked.half)

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from .embed import Encoding, check_pipeline, fingerprint, read
+from .embed import Encoding, check_pipeline, fingerprint, read, watched
 from .policy import Attachment, Decided, DetectorSource, detector_of, quota_of
 from .prompts import Cell
 from .quota import Quota, QuotaSource
@@ -156,13 +156,16 @@ def _mapping_class(cls: Any, attachment: Attachment) -> type:
             for name, value in bound.arguments.items()
         }
         mapped, prompt_is_next = prompt_is_next and arguments["prompt_embeds"] is None, False
-        returned = cls.encode_prompt(self, *args, **kwargs)
         if not mapped:
-            return returned
-        found = read(self, returned, arguments)
+            return cls.encode_prompt(self, *args, **kwargs)
+        with watched(self) as masks:
+            returned = cls.encode_prompt(self, *args, **kwargs)
+        found = read(self, returned, arguments, masks)
         texts = [arguments["prompt"]] if isinstance(arguments["prompt"], str) else list(arguments["prompt"])
         each = _rows_per_prompt(len(found.sequence), len(texts), repeats, own=quota is not None)
         applied, cells = attachment.plan([text for text in texts for _ in range(each)])
+        if each < repeats:  # the pipeline repeats them later; one receipt an image
+            attachment.receipts = [receipt for receipt in attachment.receipts for _ in range(repeats // each)]
         return _mapped(returned, found, attachment, applied, cells)
 
     namespace = {

@@ -10,7 +10,8 @@ from __future__ import annotations
 import inspect
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +31,7 @@ __all__ = [
     "fingerprint",
     "read",
     "texts_of",
+    "watched",
 ]
 
 # How the families call the number of images (videos, sounds) that encode_prompt repeats each prompt for.
@@ -117,7 +119,31 @@ def encode(pipe: Any, prompts: Sequence[str | Prompt], *, batch_size: int = 64, 
 def encoding(pipe: Any, texts: Sequence[str]) -> Encoding:
     """What a call of the pipeline without guidance makes of these texts, in its own dtype and on its own device."""
     arguments = _arguments(pipe, list(texts))
-    return read(pipe, pipe.encode_prompt(**arguments), arguments | {"prompt": list(texts)})
+    with watched(pipe) as masks:
+        returned = pipe.encode_prompt(**arguments)
+    return read(pipe, returned, arguments | {"prompt": list(texts)}, masks)
+
+
+@contextmanager
+def watched(pipe: Any) -> Iterator[list[Tensor]]:
+    """The attention masks that the text encoders are given meanwhile, in order.
+
+    Flux2 returns none, and its tokenizer reads a chat around the prompt: only the encoder is told which tokens count.
+    """
+    masks: list[Tensor] = []
+
+    def note(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        mask = kwargs.get("attention_mask")
+        if isinstance(mask, Tensor) and mask.ndim == 2:
+            masks.append(mask.detach().bool())
+
+    modules = [part for _, part in _parts(pipe, "text_encoder") if isinstance(part, torch.nn.Module)]
+    handles = [module.register_forward_pre_hook(note, with_kwargs=True) for module in modules]
+    try:
+        yield masks
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 def texts_of(prompts: Sequence[str | Prompt]) -> list[str]:
@@ -155,13 +181,14 @@ def check_pipeline(pipe: Any) -> None:
             )
 
 
-def read(pipe: Any, returned: Any, arguments: Mapping[str, Any]) -> Encoding:
+def read(pipe: Any, returned: Any, arguments: Mapping[str, Any], masks: Sequence[Tensor] = ()) -> Encoding:
     """Find the positive prompts' embeddings in what ``encode_prompt`` ``returned`` when called with ``arguments``.
 
     The sequence comes first. Families with pooled embeddings or a mask name them in their signature, and return the
     positive one before the negative one: the first (R, P) tensor is the pooled, the first (R, L) after it the mask.
-    A family without a mask gets the attention mask of the tokenizer whose encoder made the sequence; where that cannot
-    be told, every row counts that is not all zero.
+    Where none comes back it is the first of ``masks``, those the encoders were given (:func:`watched`), that has the
+    sequence's length, or that of the tokenizer whose encoder made the sequence; where none can be told, every row
+    counts that is not all zero.
 
     Raises TypeError when the first element is not R rows of embeddings.
     """
@@ -181,13 +208,17 @@ def read(pipe: Any, returned: Any, arguments: Mapping[str, Any]) -> Encoding:
         )
     names = inspect.signature(type(pipe).encode_prompt).parameters
     rest = [(i, x) for i, x in enumerate(elements) if i and _is_tensor(x, 2) and len(x) == rows]
-    pooled_index, pooled = rest.pop(0) if rest and any("pooled" in name for name in names) else (None, None)
-    if any("mask" in name for name in names):  # left out where every token is real (QwenImage)
-        every = first.new_ones(first.shape[:2], dtype=torch.bool)
-        mask = next((x.bool() for _, x in rest if x.shape == every.shape), every)
-    else:
-        known = _tokenizer_mask(pipe, texts, arguments, first.shape[1], first.shape[2])
-        mask = first.ne(0).any(-1) if known is None else known.to(first.device).repeat_interleave(repeats, dim=0)
+    pooled_index, pooled = rest.pop(0) if rest and _names(names, "pooled") else (None, None)
+    every = first.new_ones(first.shape[:2], dtype=torch.bool)
+    own = next((x.bool() for _, x in rest if x.shape == every.shape), None) if _names(names, "mask") else None
+    given = next((mask for mask in masks if mask.shape == (len(texts), first.shape[1])), None)
+    if own is None and given is None and _names(names, "mask"):  # QwenImage leaves out one that is true throughout
+        own = first.ne(0).any(-1)
+    if own is None and given is None:
+        given = _tokenizer_mask(pipe, texts, arguments, first.shape[1], first.shape[2])
+    if own is None:
+        own = first.ne(0).any(-1) if given is None else given.to(first.device).repeat_interleave(repeats, dim=0)
+    mask = own
     return Encoding(first, mask, pooled, pooled_index, False)
 
 
@@ -272,6 +303,10 @@ def _parts(pipe: Any, kind: str) -> list[tuple[str, Any]]:
 
 def _width(encoder: Any) -> int:
     return int(getattr(encoder.config, "hidden_size", 0) or getattr(encoder.config, "d_model", 0))
+
+
+def _names(parameters: Iterable[str], what: str) -> bool:
+    return any(what in name for name in parameters)
 
 
 def _is_tensor(value: Any, ndim: int) -> bool:

@@ -218,7 +218,7 @@ def first_names(vocabulary_words: set[str], places: set[str], nations: set[str])
                 if re.fullmatch(r"[^\W\d_]{3,}", word) and (locale in ("en_US", "en_GB", "en_IE") or len(word) > 3):
                     names.add(word)
     names |= set(sure(everything("names.txt")))
-    names -= places | nations
+    names -= places | nations | set(read_toml(HERE / "words/classes.toml")["no_names"].split())
     plain = {name for name in names if not any(base in vocabulary_words for base in bases(name))}
     return sorted(plain), sorted(names - plain)
 
@@ -292,6 +292,7 @@ def main() -> None:
     culture, people = own("culture.txt"), own("person_words.txt")
     race, nations = read_toml(HERE / "words/race.toml"), read_toml(HERE / "words/nationality.toml")
     of_race = [entry for table in (race, nations) for entries in table.values() for entry in entries]
+    race["other"] += own("female.txt")["peoples"] + own("male.txt")["peoples"]  # "a Frenchman"
     fantasy = [entry for part, entries in own("beings.txt").items() if part in FANTASY for entry in entries]
     periods, both, beings = everything("period.txt"), culture["both"], everything("beings.txt")
     worn = {group: own(f"{group}.txt")["clothing"] for group in ("female", "male")}

@@ -24,10 +24,8 @@ def why_absent(match: Match, start: int, text: Parsed) -> str:
 
 def _is_lettering(match: Match, text: Parsed) -> bool:
     """Whether the words stand in quotes as what is drawn as text: 'a sign that reads "Doctor"'."""
-    place = match.start
-    while place and text.words[place].quoted:
-        place -= 1
-    return text.words[match.start].quoted and text.any_in_class(text.texts(max(place - 2, 0), place + 1), "lettering")
+    plain = [word.text for word in text.words if not word.quoted]
+    return text.words[match.start].quoted and text.any_in_class(plain, "lettering")
 
 
 def _shows_its_owner(place: int, text: Parsed) -> bool:
@@ -54,10 +52,10 @@ def _is_thing(match: Match, text: Parsed) -> bool:
     if any(m.has("things") and match.start < m.start < match.end < m.end for m in text.matches):
         return True  # "sushi chef knife"
     for thing in text.at(place, "thing_heads"):
-        head = text.words[thing.end - 1].text
-        if head.endswith("s") and text.lexicon.mostly(head.removesuffix("s")) == "v":
-            return False  # "a technician stands"
-        going_on = text.next(thing.end)  # "bottle-feeding" is what somebody does, not a bottle
+        going_on = text.next(thing.end)
+        acts = text.words[thing.end - 1].text.endswith("s") and not text.words[match.end - 1].text.endswith("s")
+        if acts and going_on is not None and not text.in_class(going_on.text, "joining"):
+            return False  # "a novelist signs copies"  # "bottle-feeding" is what somebody does, not a bottle
         return going_on is None or not (going_on.joined and going_on.text.endswith(("ing", "ed")))
     return after.text == "s"
 
@@ -134,6 +132,8 @@ def _is_being(match: Match, start: int, being: Match, text: Parsed) -> bool:
         likened = all(text.lexicon.mostly(word) == "a" for word in between)  # "robot head waiter"
         return sure and len(between) <= 2 and likened
     between = text.texts(match.end, being.start)
+    if between[:1] == ["of"] and len(between) <= 2:
+        return sure  # "a brass band of seals"
     if sure and text.before(match.start) == "the" and 0 < len(between) <= 3 and text.words[match.end].starts:
         return between[0] in ("a", "an") and text.within_phrase(
             match.end + 1, being.start

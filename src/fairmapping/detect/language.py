@@ -19,11 +19,15 @@ def why_foreign(text: Parsed) -> str:
     phrases = {place for match in text.matches if len(match) > 1 for place in range(match.start, match.end)}
     words = [(i, word) for i, word in enumerate(text.words) if word.text.isalpha()]
     foreign = [w.text for i, w in words if w.text in text.lexicon.foreign and i not in phrases]  # not "mise en place"
-    unknown = [w.text for i, w in words if i not in known and len(w.text) > 2 and not text.lexicon.is_word(w.text)]
+    unknown = [
+        w.text
+        for i, w in words
+        if i not in known and len(w.text) > 2 and w.text not in foreign and not text.lexicon.is_word(w.text)
+    ]
     english = sum(text.in_class(w.typed or w.text, "english_only") for _, w in words)
     strange = len(foreign) + len(unknown) + sum(bool(word.typed) for word in text.words)
-    if len(foreign) > english and strange >= (0.3 if len(foreign) > 1 else 0.5) * len(words):
+    if len(foreign) > english and strange >= (0.3 if len(foreign) > 1 else 0.4) * len(words):
         return f"“{foreign[0]}” is no English word"
-    if not english and len(words) > 1 and len(unknown) > 0.5 * len(words):
-        return f"“{unknown[0]}” is no English word"
+    if not english and len(words) > 1 and len(unknown) + len(foreign) > 0.5 * len(words):
+        return f"“{[*unknown, *foreign][0]}” is no English word"
     return ""

@@ -104,11 +104,11 @@ def _of_a_person(match: Match, text: Parsed) -> bool:
         return True  # "an American in the rain"
     for place in text.phrase_from(match.end, 4):
         here = text.at(place)
-        if any(m.has("beings", "worked_with") and not m.has("settles") for m in here) and text.is_noun(place):
+        if any(m.has("beings") and not m.has("settles") for m in here) and text.is_noun(place):
             return text.in_class(text.words[place].text, "stock")  # a Welsh lamb farmer, but a Persian cat groomer
         if any(m.has(*_PEOPLE) and not m.has("thing_heads", "things") for m in here):
             end = max(m.end for m in here)
-            return text.next(end) is None or not text.at(end, "thing_heads")
+            return text.words[end - 1].owns or text.next(end) is None or not text.at(end, "thing_heads")
         if any(entry.kind == "settles" and entry.attribute == "gender" for m in here for entry in m.entries):
             return True
         if any(m.has("settles", "may settle") for m in here):
@@ -154,7 +154,8 @@ def _years(text: Parsed) -> Iterator[tuple[int, int]]:
     """Years and centuries before 1940: "in 1893", "the 1920s", "18th century"."""
     for i, word in enumerate(text.words):
         if year := re.fullmatch(r"(1\d{3})(s?)", word.text):
-            if int(year[1]) < 1940 and (year[2] or text.in_class(text.before(i), "dating")):
+            alone = word.starts and text.next(i + 1) is None and int(year[1]) > 1400
+            if int(year[1]) < 1940 and (year[2] or alone or text.in_class(text.before(i), "dating")):
                 yield i, i + 1
         elif text.texts(i + 1, i + 2) == ["century"] and _CENTURY.fullmatch(word.text):
             yield i, i + 2

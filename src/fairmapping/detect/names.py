@@ -12,7 +12,7 @@ from .reading import Word
 __all__ = ["is_credit", "is_name", "named_in", "places_in"]
 
 # Names after these credit a style or a maker; nobody of that name is shown.
-_CREDITS = re.compile(r"\b(?:by|styles? of|inspired by|like|after|a la|in the manner of)(?: \w+){0,2}$")
+_CREDITS = re.compile(r"\b(?:by|styles? of|inspired by|after|a la|in the manner of)(?: \w+){0,2}$")
 
 
 def is_credit(match: Match, text: Parsed) -> bool:

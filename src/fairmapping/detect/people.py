@@ -53,7 +53,8 @@ def _certainty(match: Match, text: Parsed) -> float:
         return 0.9 * respelt
     if match.has("faint"):
         after = text.next(match.end)
-        return 0.75 if after is not None and after.text.endswith("ing") else 0.0
+        alone = not match.start and after is None and len(text.words) > 1  # "quant, six monitors"
+        return 0.75 if alone or (after is not None and after.text.endswith("ing")) else 0.0
     if match.has("late_heads"):
         follows = match.start and not text.words[match.start].starts and text.is_noun(match.start - 1)
         return 0.85 * respelt if follows and (text.next(match.end) is None or not text.is_noun(match.end)) else 0.0
