@@ -1,8 +1,9 @@
 """The detector on the labelled prompts: precision and recall per category with intervals, and the time it takes.
 
-python benchmarks/detector/measure.py                   # the half that was built on
-python benchmarks/detector/measure.py --untouched       # the half that was not
-python benchmarks/detector/measure.py --errors          # and every prompt that it gets wrong
+python benchmarks/detector/measure.py                     # the half that was built on
+python benchmarks/detector/measure.py --set validation    # written later, and built on afterwards
+python benchmarks/detector/measure.py --set untouched     # the half that was not looked at
+python benchmarks/detector/measure.py --errors            # and every prompt that it gets wrong
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ HERE = Path(__file__).parent
 ATTRIBUTES = ("gender", "race")
 
 
-def rows_of(half: str) -> list[dict[str, str]]:
-    return [json.loads(line) for line in (HERE / f"{half}.jsonl").read_text(encoding="utf-8").splitlines()]
+def rows_of(name: str) -> list[dict[str, str]]:
+    return [json.loads(line) for line in (HERE / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
 def share(hits: int, n: int) -> str:
@@ -34,10 +35,10 @@ def share(hits: int, n: int) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--half", default="build", choices=("build", "val", "val2", "val3", "val4", "val5", "val6", "val7", "untouched"))
+    parser.add_argument("--set", default="build", choices=("build", "validation", "untouched"))
     parser.add_argument("--errors", action="store_true")
     asked = parser.parse_args()
-    rows = rows_of(asked.half)
+    rows = rows_of(asked.set)
     detector = Detector.default()
     detector.decide("a portrait of a doctor")
     counts: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0, 0, 0])  # asked and done, asked, done, all
