@@ -96,7 +96,7 @@ def draw(
             given = dict(call) | ({"guidance_scale": GUIDANCE[index % len(GUIDANCE)]} if vary else {})
             calls = recorder.draw([plan.text for plan in some], seeds, given)
             both = encode(pipe, [plan.open for plan in some] + [plan.partly for plan in some])
-            length = calls[0].leaves[calls[0].sequence].shape[1]
+            length = both.sequence.shape[1] if calls[0].ragged else calls[0].leaves[calls[0].sequence].shape[1]
             if both.sequence.shape[1] != length:
                 raise TypeError(
                     f"{type(pipe).__name__} pads prompts to {both.sequence.shape[1]} tokens here and {length} there, "

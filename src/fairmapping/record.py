@@ -29,7 +29,7 @@ class Call:
     ``leaves`` are its arguments, flattened, tensors on the CPU, cut to the rows of the prompts. ``sequence``,
     ``pooled`` and ``mask`` are the places of the prompt's embeddings among them (None: not given to the denoiser).
     ``output`` (B, ...) is what it predicted. ``progress`` is 0 at the first call of a drawing, pure noise, and 1 at
-    the last.
+    the last. ``ragged``: the embeddings are B leaves from ``sequence`` on, one (length, D) for each prompt.
     """
 
     leaves: tuple[Any, ...]
@@ -39,6 +39,7 @@ class Call:
     mask: int | None
     output: Tensor
     progress: float
+    ragged: bool = False
 
     def replay(
         self, denoiser: torch.nn.Module, sequence: Tensor, pooled: Tensor | None, mask: Tensor, device: torch.device
@@ -46,7 +47,14 @@ class Call:
         """(B, ...): what the denoiser predicts for the recorded input when the prompt's embeddings are ``sequence`` (B,
         L, D) and ``pooled`` (B, P), with ``mask`` (B, L) on the tokens that count. Gradients flow to the embeddings."""
         leaves = [leaf.to(device) if isinstance(leaf, Tensor) else leaf for leaf in self.leaves]
-        for place, value in ((self.sequence, sequence), (self.pooled, pooled), (self.mask, mask)):
+        parts: list[tuple[int | None, Tensor | None]] = [(self.pooled, pooled), (self.mask, mask)]
+        if self.ragged:
+            parts += [
+                (self.sequence + i, own[tokens]) for i, (own, tokens) in enumerate(zip(sequence, mask, strict=True))
+            ]
+        else:
+            parts.append((self.sequence, sequence))
+        for place, value in parts:
             if place is not None and value is not None:
                 leaves[place] = value.to(device, leaves[place].dtype)
         args, kwargs = pytree.tree_unflatten(leaves, self.structure)
@@ -67,7 +75,7 @@ class Recorder:
         A string in ``call``, such as a negative prompt, holds for every image.
         Raises TypeError where the denoiser is not given the prompt's embeddings as ``encode_prompt`` returns them.
         """
-        prompt = self._encode(list(texts))
+        prompt = encoding(self.pipe, list(texts))
         calls: list[Call] = []
         kept: dict[int, Tensor] = {}
 
@@ -92,15 +100,6 @@ class Recorder:
         last = max(len(calls) - 1, 1)
         return [replace(found, progress=index / last) for index, found in enumerate(calls)]
 
-    def _encode(self, texts: list[str]) -> Encoding:
-        found = encoding(self.pipe, texts)
-        if found.ragged:
-            raise TypeError(
-                f"{type(self.pipe).__name__} carries each prompt as a tensor of its own length, which cannot be "
-                "replayed in a batch yet; use route='text'"
-            )
-        return found
-
 
 def denoiser_of(pipe: Any) -> torch.nn.Module:
     """The UNet or transformer of a pipeline. Raises TypeError where there is none."""
@@ -122,23 +121,31 @@ def takes_guidance(pipe: Any) -> bool:
 def _recorded(args: Any, kwargs: Any, output: Any, prompt: Encoding, kept: dict[int, Tensor]) -> Call | None:
     """The call, or None where it was not given this prompt. ``kept`` holds the embeddings, which are the same in all
     calls of a drawing and can be larger than all the rest, so they are stored once."""
-    leaves, structure = pytree.tree_flatten((list(args), dict(kwargs)))
-    found = _place(leaves, prompt.sequence)
-    if found is None:
+    given, count = (list(args), dict(kwargs)), len(prompt.sequence)
+    if prompt.ragged:
+        rows, offset = _in_list(given, prompt)
+        given = _cut_lists(given, rows, offset, count)
+    leaves, structure = pytree.tree_flatten(given)
+    if prompt.ragged:
+        index = next((i for i, leaf in enumerate(leaves) if _same(leaf, _row(prompt, 0))), None)
+    else:
+        index, offset = _place(leaves, prompt.sequence) or (None, 0)
+        rows = 0 if index is None else len(leaves[index])
+    if index is None:
         return None
-    index, offset = found
-    rows, count = len(leaves[index]), len(prompt.sequence)
 
     def cut(leaf: Any) -> Any:
         if not isinstance(leaf, Tensor):
             return leaf
-        own = leaf[offset : offset + count] if rows > count and leaf.ndim and len(leaf) == rows else leaf
+        batched = not prompt.ragged and rows > count and leaf.ndim and len(leaf) == rows
+        own = leaf[offset : offset + count] if batched else leaf
         return own.detach().cpu().clone()
 
     pooled = None if prompt.pooled is None else _place(leaves, prompt.pooled)
-    mask = _place(leaves, prompt.mask)
-    for place in (index, None if pooled is None else pooled[0]):
-        if place is not None and place not in kept:
+    mask = None if prompt.ragged else _place(leaves, prompt.mask)
+    same = range(index, index + count) if prompt.ragged else (index,)
+    for place in (*same, *(() if pooled is None else pooled[:1])):
+        if place not in kept:
             kept[place] = cut(leaves[place])
     return Call(
         leaves=tuple(kept[place] if place in kept else cut(leaf) for place, leaf in enumerate(leaves)),
@@ -146,9 +153,41 @@ def _recorded(args: Any, kwargs: Any, output: Any, prompt: Encoding, kept: dict[
         sequence=index,
         pooled=None if pooled is None else pooled[0],
         mask=None if mask is None else mask[0],
-        output=cut(_prediction(output)),
+        output=_prediction(output)[offset : offset + count].detach().cpu().clone(),
         progress=0.0,
+        ragged=prompt.ragged,
     )
+
+
+def _row(prompt: Encoding, row: int) -> Tensor:
+    """(length, D) of one prompt."""
+    return prompt.sequence[row][prompt.mask[row]]
+
+
+def _same(leaf: Any, wanted: Tensor) -> bool:
+    return isinstance(leaf, Tensor) and leaf.shape == wanted.shape and torch.equal(leaf.to(wanted), wanted)
+
+
+def _in_list(given: Any, prompt: Encoding) -> tuple[int, int]:
+    """Length of the list that holds the prompts' rows, and from which element on: guidance appends the negative ones.
+    (0, 0) where there is none."""
+    wanted = [_row(prompt, row) for row in range(len(prompt.sequence))]
+    for value in [*given[0], *given[1].values()]:
+        if isinstance(value, list) and len(value) >= len(wanted):
+            for offset in range(len(value) - len(wanted) + 1):
+                if all(_same(leaf, row) for leaf, row in zip(value[offset:], wanted, strict=False)):
+                    return len(value), offset
+    return 0, 0
+
+
+def _cut_lists(given: Any, rows: int, offset: int, count: int) -> Any:
+    """The arguments, every list or batch of ``rows`` elements cut to those of the prompts."""
+
+    def cut(value: Any) -> Any:
+        is_batch = isinstance(value, list) or (isinstance(value, Tensor) and value.ndim > 0)
+        return value[offset : offset + count] if is_batch and len(value) == rows else value
+
+    return [cut(value) for value in given[0]], {name: cut(value) for name, value in given[1].items()}
 
 
 def _place(leaves: Sequence[Any], wanted: Tensor) -> tuple[int, int] | None:
@@ -165,9 +204,9 @@ def _place(leaves: Sequence[Any], wanted: Tensor) -> tuple[int, int] | None:
 
 
 def _prediction(output: Any) -> Tensor:
-    if isinstance(output, Tensor):
-        return output
-    return output[0] if isinstance(output, tuple) else output.sample
+    if not isinstance(output, Tensor):
+        output = output[0] if isinstance(output, tuple) else output.sample
+    return torch.stack(list(output)) if isinstance(output, list) else output
 
 
 def _is_text(name: str, value: Any) -> bool:
