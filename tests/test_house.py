@@ -38,7 +38,7 @@ ROAD = (
     {"text_route"},
     {"provenance"},
     {"policy"},
-    {"attach"},
+    {"attach", "modular"},
     {"generate"},
     {"denoiser_route", "calibration"},
     {"calibrated_route"},
@@ -53,7 +53,7 @@ ROAD = (
     {"cli"},
 )
 ALONE = {"english", "wordfiles", "mapconfig", "metrics", "progress", "runs"}
-KNOW_DIFFUSERS = {"embed", "attach", "generate", "portraits", "pipelines"}
+KNOW_DIFFUSERS = {"embed", "attach", "modular", "generate", "portraits", "pipelines"}
 NO_TORCH = {
     "runs",
     "english",
