@@ -67,14 +67,14 @@ class MapConfig:
     schema_version: int = SCHEMA_VERSION
 
 
-def read_config(path: Path) -> tuple[MapConfig, dict[str, str]]:
-    """The configuration in a config.json and the checksums of the files it was written with, by their names.
+def read_config(content: bytes, path: Path) -> tuple[MapConfig, dict[str, str]]:
+    """The configuration in a config.json, read from ``path``, and the checksums of the files it was written with.
 
     Raises ValueError for what is no map's configuration, or one of a newer schema.
     """
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        values = json.loads(content)
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise ValueError(f"{path} is no readable JSON ({error}); save or fetch the map again") from error
     written = values.get("schema_version") if isinstance(values, dict) else None
     if type(written) is not int or written < 1:

@@ -20,6 +20,9 @@ __all__ = ["read", "write"]
 
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
 DETECTOR, LEXICON = "detector.json", "lexicon.json.gz"
+FILES = [CONFIG, WEIGHTS, DETECTOR, LEXICON, CARD]
+# More than any map of an encoder holds; what is larger is not read into memory.
+LARGEST = {CONFIG: 64 * 2**20, DETECTOR: 64 * 2**20, LEXICON: 16 * 2**20, WEIGHTS: 8 * 2**30}
 
 
 def write(
@@ -53,7 +56,7 @@ def _json(values: Mapping[str, Any]) -> bytes:
 
 
 def read(
-    folder_or_hub_id: str | os.PathLike[str], revision: str | None
+    folder_or_hub_id: str | os.PathLike[str], revision: str | None, **hub: Any
 ) -> tuple[dict[str, Tensor], MapConfig, Detector | None]:
     """The tensors, the configuration and the detector of a saved map; None for one saved before there were any.
 
@@ -63,12 +66,12 @@ def read(
     from safetensors.torch import load
 
     folder = Path(folder_or_hub_id)
-    if not folder.is_dir():
-        folder = _download(os.fspath(folder_or_hub_id), revision)
+    if not os.path.isdir(folder):  # which, unlike Path.is_dir, has an answer for a name too long to be one
+        folder = _download(os.fspath(folder_or_hub_id), revision, hub)
     for name in (CONFIG, WEIGHTS):
         if not (folder / name).is_file():
             raise FileNotFoundError(f"{folder} has no {name}; a saved map has {CONFIG} and {WEIGHTS}")
-    config, checksums = read_config(folder / CONFIG)
+    config, checksums = read_config(_content(folder, CONFIG), folder / CONFIG)
     content = _checked(folder, WEIGHTS, checksums)
     try:
         tensors = load(content)
@@ -79,9 +82,17 @@ def read(
     return tensors, config, _detector(folder, checksums) if DETECTOR in checksums else None
 
 
+def _content(folder: Path, name: str) -> bytes:
+    """The bytes of a file. Raises ValueError for one of an absurd size."""
+    size = (folder / name).stat().st_size
+    if size > LARGEST[name]:
+        raise ValueError(f"{folder / name} has {size:,} bytes, more than any map's ({LARGEST[name]:,}); it is not read")
+    return (folder / name).read_bytes()
+
+
 def _checked(folder: Path, name: str, checksums: Mapping[str, str]) -> bytes:
     """The bytes of a file, which are those that the configuration was written with."""
-    content = (folder / name).read_bytes()
+    content = _content(folder, name)
     if name in checksums and hashlib.sha256(content).hexdigest() != checksums[name]:
         raise ValueError(f"{folder / name} is not the file that {CONFIG} was written with; save or fetch the map again")
     return content
@@ -91,27 +102,25 @@ def _detector(folder: Path, checksums: Mapping[str, str]) -> Detector:
     for name in (DETECTOR, LEXICON):
         if not (folder / name).is_file():
             raise FileNotFoundError(f"{folder} has no {name}; save or fetch the map again")
-    content = (folder / LEXICON).read_bytes()
+    content = _content(folder, LEXICON)
     same = hashlib.sha256(content).hexdigest() == default_lexicon().digest  # mostly so, and then it is read already
     try:
         table = json.loads(_checked(folder, DETECTOR, checksums))
         return Detector.from_dict(table, default_lexicon() if same else Lexicon(content))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise ValueError(f"{folder / DETECTOR} is no readable JSON ({error}); save or fetch the map again") from error
     except ValueError as error:
         raise ValueError(f"{folder}: {error}") from error
 
 
-def _download(hub_id: str, revision: str | None) -> Path:
+def _download(hub_id: str, revision: str | None, hub: Mapping[str, Any]) -> Path:
     """The local copy of a map on the hub."""
     from huggingface_hub import errors, snapshot_download
 
     if hub_id.count("/") > 1 or hub_id.startswith((".", "/", "~")) or "\\" in hub_id:  # what no hub id looks like
         raise FileNotFoundError(f"there is no folder {hub_id}")
     try:
-        return Path(
-            snapshot_download(hub_id, revision=revision, allow_patterns=[CONFIG, WEIGHTS, DETECTOR, LEXICON, CARD])
-        )
+        return Path(snapshot_download(hub_id, revision=revision, allow_patterns=FILES, **hub))
     except (errors.HFValidationError, errors.HfHubHTTPError, errors.LocalEntryNotFoundError) as error:
         raise FileNotFoundError(
             f"there is no folder {hub_id}, and no map of that name could be fetched from the Hugging Face hub: {error}"

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub import ModelHubMixin
 from torch import Tensor, nn
 
 from . import mapfile
@@ -26,7 +27,7 @@ __all__ = ["SCHEMA_VERSION", "FairMap", "MapConfig"]
 _PROBE_TOLERANCE = 0.05
 
 
-class FairMap(nn.Module):
+class FairMap(nn.Module, ModelHubMixin):
     """x -> x W + b on every token embedding, and p -> p Wp + bp on the pooled one where the map has a pooled part.
 
     Row vectors: ``weight`` is (D, D) and stands on the right, so ``weight[i, j]`` says how much of input i goes to
@@ -183,27 +184,46 @@ class FairMap(nn.Module):
         pooled = "" if self.pooled_width is None else f", pooled_width={self.pooled_width}"
         return f"width={self.width}{pooled}, route={self.config.route!r}, keywords={len(self.config.keywords)}"
 
-    def save_pretrained(self, folder: str | os.PathLike[str]) -> Path:
-        """Write config.json, model.safetensors, the detector's two files and README.md, a model card, into ``folder``;
+    def save_pretrained(
+        self,
+        save_directory: str | os.PathLike[str],
+        *,
+        push_to_hub: bool = False,
+        repo_id: str | None = None,
+        config: Any = None,
+        model_card_kwargs: Any = None,
+        **hub: Any,
+    ) -> Path:
+        """Write config.json, model.safetensors, the detector's two files and README.md, a model card, into the folder;
         return it.
 
         Files of these names are replaced, each only when all are written. config.json comes last and holds the
-        checksums of the others, so a reader never takes a half-written map for a whole one.
+        checksums of the others, so a reader never takes a half-written map for a whole one. With ``push_to_hub`` the
+        map goes to ``repo_id`` besides (by default the folder's name); ``hub`` are arguments of
+        :meth:`push_to_hub`, which takes the map there alone. ``config`` and ``model_card_kwargs`` are the mixin's, and
+        not used: a map brings its own.
         """
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self.named_buffers()}
         for prefix, own in (("", self.shifts), ("pooled_", self.pooled_shifts)):
             if own is not None and _is_identity(tensors[f"{prefix}weight"], tensors[f"{prefix}bias"]):
                 del tensors[f"{prefix}weight"], tensors[f"{prefix}bias"]  # the width of the shifts tells it
         card = model_card(self.config, self.width, self.pooled_width)
-        return mapfile.write(folder, tensors, self.config, self.detector, card)
+        folder = mapfile.write(save_directory, tensors, self.config, self.detector, card)
+        if push_to_hub:
+            ModelHubMixin.push_to_hub(self, repo_id or folder.name, **hub)
+        return folder
 
     @classmethod
-    def from_pretrained(cls, folder_or_hub_id: str | os.PathLike[str], *, revision: str | None = None) -> FairMap:
+    def from_pretrained(
+        cls, pretrained_model_name_or_path: str | os.PathLike[str], *, revision: str | None = None, **hub: Any
+    ) -> FairMap:
         """Read a map from a folder, or from the Hugging Face hub ("name/my-map", at ``revision``).
 
+        ``hub`` are arguments of the download: token, cache_dir, force_download, local_files_only.
         Raises FileNotFoundError where there is no map, ValueError for one that is damaged or of a newer schema.
         """
-        tensors, config, detector = mapfile.read(folder_or_hub_id, revision)
+        source = pretrained_model_name_or_path
+        tensors, config, detector = mapfile.read(source, revision, **hub)
         shifts = {prefix: _shifts_of(tensors, prefix, config) for prefix in ("", "pooled_")}
         for prefix, own in shifts.items():
             if own is not None:
@@ -212,7 +232,7 @@ class FairMap(nn.Module):
         if "weight" not in tensors or unknown:
             found = ", ".join(sorted(tensors)) or "nothing"
             raise ValueError(
-                f"the weights in {folder_or_hub_id} hold {found}; a map holds weight and bias, or shifts, and at most "
+                f"the weights in {source} hold {found}; a map holds weight and bias, or shifts, and at most "
                 "their pooled twins; save or fetch it again"
             )
         return cls(**tensors, shifts=shifts[""], pooled_shifts=shifts["pooled_"], config=config, detector=detector)
