@@ -28,7 +28,7 @@ from fairmapping.wordfiles import read_toml
 
 HERE = Path(__file__).parent
 OUT = HERE.parents[1] / "src/fairmapping/detect/lexicon.json.gz"
-PERSON, ANIMAL, FOOD, ARTIFACT, PLACE = 18, 5, 13, 6, 15
+PERSON, ANIMAL, FOOD, ARTIFACT, PLANT = 18, 5, 13, 6, 20
 BODY = 8
 FANTASY = (
     "robots and machines",
@@ -181,7 +181,8 @@ def titles(net: WordNet, settled: set[str]) -> tuple[list[str], list[str]]:
                 continue
             if "_" not in lemma and net.weight(lemma, "v") + net.weight(lemma, "a") > net.weight(lemma, "n"):
                 continue
-            if not set(word.split()) & settled:
+            files = {lexfile for _, _, lexfile, _ in net.senses[lemma.casefold(), "n"]}
+            if not set(word.split()) & settled and not files & {ANIMAL, ARTIFACT, FOOD, PLANT}:
                 certain.add(word)
     return sorted(certain | unsure), sorted(unsure)
 
@@ -383,13 +384,12 @@ def persons(net: WordNet) -> set[str]:
 
 
 def animals(net: WordNet) -> set[str]:
-    """Animals by one word."""
+    """Animals: "cat", "golden retriever"."""
     return {
         folded(lemma)
         for (lemma, pos), senses in net.senses.items()
         if pos == "n"
         and senses[0][2] == ANIMAL
-        and "_" not in lemma
         and lemma.islower()
         and len(lemma) > 2
         and net.weight(lemma, "n") > net.weight(lemma, "v") + net.weight(lemma, "a") + net.weight(lemma, "r")

@@ -113,7 +113,9 @@ def _is_being(match: Match, start: int, being: Match, text: Parsed) -> bool:
         ends = (match.phrase.split()[-1], text.words[match.end - 1].text)
         if being.has("fantasy"):  # "robot doctor", but "robot engineer"
             return len(match) > 1 or not text.any_in_class(ends, "about_beings")
-        return not text.any_in_class(ends, "work_with")  # "cat chef", but "dog trainer"
+        if text.any_in_class(ends, "animal_care"):
+            return False  # "cat chef", but "dog trainer"
+        return sure or not text.any_in_class(ends, "work_with")  # "banana doctor", but "mecha pilot"
     if being.start == match.end:  # "barista robot"
         return sure and text.next(being.start) is not None and not text.words[match.end - 1].owns
     if being.end < match.start:

@@ -40,8 +40,9 @@ class Match:
 def respelt(words: Sequence[Word], lexicon: Lexicon, extra: Extra) -> list[Word]:
     """The words, those that are none in English as the title or the word for a gender that they are nearest to.
 
-    One letter wrong, missing, too many or two exchanged is forgiven from four letters on, two from nine on; a word of
-    four or five letters must begin alike, and one with a capital of its own is taken for a name.
+    One letter wrong, missing, too many or two exchanged is forgiven from four letters on, two from eight on (seven
+    where the last letter is right). A word of four or five letters must begin alike, and one with a capital of its own
+    is taken for a name.
     """
     single = {phrase for phrase in extra if " " not in phrase}
     found = []
@@ -77,14 +78,18 @@ def _meant(lexicon: Lexicon, text: str) -> str:
     spellings += [form.replace("f", "ph", 1) for form in spellings if form.startswith("f")]
     near: list[tuple[float, bool, str]] = []
     for form in spellings:
-        allowed = 1 if len(form) < 8 else 2
+        allowed = 1 if len(form) < 7 else 2
         choices = [
             word
             for length in range(-allowed, allowed + 1)
             for word in lexicon.spelt.get((form[0], len(form) + length), ())
         ]
         found = process.extract(form, choices, scorer=OSA.distance, score_cutoff=allowed, limit=8)
-        near += [(distance, _rank(lexicon, choice), choice) for choice, distance, _ in found]
+        near += [
+            (distance, _rank(lexicon, choice), choice)
+            for choice, distance, _ in found
+            if distance < 2 or len(form) > 7 or choice[-1] == form[-1]
+        ]
         if len(form) > 5:  # or the first letter is wrong, missing, too many or exchanged
             starts = [*(letter + form[1:] for letter in ascii_lowercase), form[1:], form[1] + form[0] + form[2:]]
             starts += [letter + form for letter in ascii_lowercase]
@@ -115,12 +120,17 @@ def matches(words: Sequence[Word], lexicon: Lexicon, extra: Extra) -> list[Match
     for start, first in enumerate(words):
         here = []
         one = forms(first.text)[-1]  # "painters tape" is looked up as "painter tape", too
-        reach = max(lexicon.reach.get(first.text, 1), lexicon.reach.get(one, 1), longest)
+        reach = max(lexicon.reach.get(first.text, 1), lexicon.reach.get(one, 1), longest, 2)
         for end in range(start + 1, min(start + reach, len(words)) + 1):
             if end - start > 1 and words[end - 1].starts:
                 break
             others = [word.text for word in words[start + 1 : end]]
-            for phrase in dict.fromkeys((" ".join([first.text, *others]), " ".join([one, *others]))):
+            written = [" ".join([first.text, *others])]
+            if others:
+                written.append(" ".join([one, *others]))
+            if len(others) == 1 and _is_title(lexicon, first.text, others[0]):
+                written.append(first.text + others[0])  # "bar tender"
+            for phrase in dict.fromkeys(written):
                 own = tuple(entry for form in forms(phrase) for entry in extra.get(form, ())) if extra else ()
                 if entries := own + lexicon.entries(phrase):
                     here.append(Match(start, end, phrase, entries))
@@ -128,6 +138,14 @@ def matches(words: Sequence[Word], lexicon: Lexicon, extra: Extra) -> list[Match
         found += reversed(here)
     covers = [m for m in found if len(m) > 1 and m.has(*_COVERING)]
     return [m for m in found if not any(_within(m, cover) for cover in covers)]
+
+
+def _is_title(lexicon: Lexicon, first: str, second: str) -> bool:
+    """Whether two words are a title when they are written as one."""
+    together = first + second
+    if min(len(first), len(second)) < 3 or together not in lexicon.reach:
+        return False
+    return any(entry.kind in ("titles", "heads") for entry in lexicon.entries(together))
 
 
 def _within(inner: Match, outer: Match) -> bool:

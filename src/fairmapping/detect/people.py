@@ -46,6 +46,8 @@ def _certainty(match: Match, text: Parsed) -> float:
     """How sure it is that the phrase names somebody, where nothing around it speaks against it; 0: it does not."""
     if match.has("things", "characters", "protected"):
         return 0.0
+    if not text.words[match.start].starts and any(m.end == match.start and m.has("names") for m in text.matches):
+        return 0.0  # "Beatrix Potter"
     respelt = 0.9 if any(word.typed for word in text.words[match.start : match.end]) else 1.0
     if match.has("keyword"):
         return respelt
