@@ -10,17 +10,25 @@ from typing import Any
 
 __all__ = ["hush", "load"]
 
+_OFFLOAD = {"model": "enable_model_cpu_offload", "sequential": "enable_sequential_cpu_offload"}
 
-def load(model: str = "portraits", *, device: str | None = None, dtype: str = "float32") -> Any:
+
+def load(
+    model: str = "portraits", *, device: str | None = None, dtype: str = "float32", offload: str | None = None
+) -> Any:
     """ "portraits", or whatever ``DiffusionPipeline.from_pretrained`` takes, on `device` ("cuda", ...) in `dtype`.
 
-    Raises ValueError where there is no such model, device or dtype.
+    `offload` keeps the models in main memory and moves them to the device when they are needed, one after the other
+    ("model") or layer by layer ("sequential": the least memory, and slow). Weights are read from safetensors only.
+    Raises ValueError where there is no such model, device, dtype or way of offloading.
     """
     import torch
 
     precision = getattr(torch, dtype, None)
     if not (isinstance(precision, torch.dtype) and precision.is_floating_point):
         raise ValueError(f"dtype is {dtype!r}; give float32, float16 or bfloat16")
+    if offload not in (None, *_OFFLOAD):
+        raise ValueError(f"offload is {offload!r}; give {' or '.join(_OFFLOAD)}")
     if model == "portraits":
         from . import portraits
 
@@ -36,18 +44,20 @@ def load(model: str = "portraits", *, device: str | None = None, dtype: str = "f
             with warnings.catch_warnings():
                 # Newer releases call this argument dtype, and older ones do not know that name.
                 warnings.filterwarnings("ignore", "`?torch_dtype", FutureWarning)
-                pipe = DiffusionPipeline.from_pretrained(model, torch_dtype=precision)
+                pipe = DiffusionPipeline.from_pretrained(model, torch_dtype=precision, use_safetensors=True)
         # What diffusers and the hub raise for names that hold no model, and for a damaged model_index.json.
         except (OSError, ValueError, KeyError, AttributeError) as error:
             said = repr(error) if isinstance(error, KeyError) else str(error).strip() or repr(error)
             reason = said.splitlines()[0]
             raise ValueError(f"no model could be loaded from {model!r}: {reason}") from error
-    if device is None:
-        return pipe
     try:
-        return pipe.to(device)
+        if offload is not None:
+            getattr(pipe, _OFFLOAD[offload])(**({} if device is None else {"device": device}))
+            return pipe
+        return pipe if device is None else pipe.to(device)
     except (RuntimeError, AssertionError) as error:  # a build of torch without CUDA asserts
-        raise ValueError(f"the model cannot be moved to {device!r}: {str(error).splitlines()[0]}") from error
+        where = device if offload is None else f"{device or 'an accelerator'}, offload {offload}"
+        raise ValueError(f"the model cannot be moved to {where!r}: {str(error).splitlines()[0]}") from error
 
 
 def _check_folder(model: str) -> None:

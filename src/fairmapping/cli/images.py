@@ -20,6 +20,7 @@ from .options import (
     Keywords,
     MapSource,
     Model,
+    Offload,
     Precision,
     QuotaSource,
     Seed,
@@ -52,6 +53,7 @@ def generate(
     model: Model = "portraits",
     device: Device = None,
     dtype: Precision = DType.float32,
+    offload: Offload = None,
 ) -> None:
     """
     Draw images of prompts or keywords into a folder, with a fair map where `--map` is given.
@@ -69,7 +71,7 @@ def generate(
     rows, call, fair_map = prompts_of(prompts, keywords, template), call_of(steps, guidance), map_of(map_)
     drawn_by = quota_of(quota, fair_map, seed)
     done = draw(
-        pipe_of(model, device, dtype.value),
+        pipe_of(model, device, dtype, offload),
         rows,
         images_per_prompt=images,
         out=out,
@@ -111,6 +113,7 @@ def audit(
     model: Model = "portraits",
     device: Device = None,
     dtype: Precision = DType.float32,
+    offload: Offload = None,
 ) -> None:
     """
     Draw images, judge each, and print the bias; with `--map` before and after on the same seeds.
@@ -134,7 +137,7 @@ def audit(
     fair_map = map_of(map_)
     drawn_by = quota_of(quota, fair_map, seed)
     result = assess(
-        pipe_of(model, device, dtype.value),
+        pipe_of(model, device, dtype, offload),
         rows,
         images_per_prompt=images,
         judge=reader,

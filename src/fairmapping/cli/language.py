@@ -18,6 +18,7 @@ from .options import (
     Keywords,
     MapSource,
     Model,
+    Offload,
     Precision,
     Route,
     RouteOption,
@@ -75,6 +76,7 @@ def measure(
     model: Model = "portraits",
     device: Device = None,
     dtype: Precision = DType.float32,
+    offload: Offload = None,
 ) -> None:
     """
     Show the language bias of a model's text encoder, keyword by keyword, the most biased first.
@@ -99,7 +101,7 @@ def measure(
     if csv is not None:
         file_of(csv, "--csv")
     bias = find(
-        pipe_of(model, device, dtype.value),
+        pipe_of(model, device, dtype, offload),
         words,
         asked,
         templates=templates,
@@ -174,6 +176,7 @@ def fit(
     model: Model = "portraits",
     device: Device = None,
     dtype: Precision = DType.float32,
+    offload: Offload = None,
 ) -> None:
     """
     Fit a fair map for a model and save it. The model's own weights stay as they are.
@@ -229,7 +232,7 @@ def fit(
         "batch_size": batch_size,
     }
     fair_map = find(
-        pipe_of(model, device, dtype.value),
+        pipe_of(model, device, dtype, offload),
         words,
         asked,
         route=route.value,

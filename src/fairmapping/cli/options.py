@@ -31,6 +31,11 @@ class DetectorMode(str, Enum):
     off = "off"
 
 
+class OffloadMode(str, Enum):
+    model = "model"
+    sequential = "sequential"
+
+
 class DType(str, Enum):
     float32 = "float32"
     float16 = "float16"
@@ -43,6 +48,12 @@ Model = Annotated[
 Device = Annotated[
     str | None,
     typer.Option(help="cpu, cuda, cuda:1, mps; by default where the model loads.", rich_help_panel="Model"),
+]
+Offload = Annotated[
+    OffloadMode | None,
+    typer.Option(
+        help="Move models to the device when needed: model by model, or layer by layer.", rich_help_panel="Model"
+    ),
 ]
 Precision = Annotated[DType, typer.Option("--dtype", help="Precision of the model.", rich_help_panel="Model")]
 Keywords = Annotated[

@@ -8,6 +8,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from .options import DType, OffloadMode
+
 __all__ = [
     "call_of",
     "file_of",
@@ -47,12 +49,12 @@ def file_of(path: Path, option: str) -> Path:
     return path
 
 
-def pipe_of(model: str, device: str | None, dtype: str) -> Any:
+def pipe_of(model: str, device: str | None, dtype: DType, offload: OffloadMode | None) -> Any:
     """The pipeline, loaded without a word."""
     from .. import pipelines
 
     pipelines.hush()
-    return pipelines.load(model, device=device, dtype=dtype)
+    return pipelines.load(model, device=device, dtype=dtype.value, offload=None if offload is None else offload.value)
 
 
 def shares_of(source: str | None) -> dict[str, float]:
