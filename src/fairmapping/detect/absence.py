@@ -19,7 +19,29 @@ def why_absent(match: Match, start: int, text: Parsed) -> str:
         return f"“{named}” only owns what is shown"
     if _is_thing(match, text):
         return f"“{named} {text.words[match.end].raw}” is a thing"
-    return _denied(named, match, start, text) or _dressed_up(named, match, text) or _no_human(named, match, start, text)
+    if _is_nobody_here(match, text):
+        return f"“{named}” {NOT_THERE}"
+    return (
+        _denied(named, match, start, text)
+        or _dressed_up(named, match, text)
+        or _in_their_place(named, match, start, text)
+        or _no_human(named, match, start, text)
+    )
+
+
+def _is_nobody_here(match: Match, text: Parsed) -> bool:
+    """Whether the picture is said to show nobody at all: "no one", "not a soul", "nobody"; but "nobody else"."""
+    for i, word in enumerate(text.words):
+        pair = (word.text, *text.texts(i + 1, i + 2))
+        found = text.in_class(word.text, "nobody") or pair in (("no", "one"), ("no", "people"), ("no", "humans"))
+        if not (found or text.texts(i, i + 3) == ["not", "a", "soul"]):
+            continue
+        end = i + (1 if text.in_class(word.text, "nobody") else 2)
+        after = text.next(end)
+        before = i > match.end and word.text == "no" and pair[1] != "one"  # "a chef, no people": of the others
+        if not before and i != match.start and (after is None or text.in_class(after.text, "in_sight")):
+            return True
+    return False
 
 
 def _is_lettering(match: Match, text: Parsed) -> bool:
@@ -36,7 +58,7 @@ def _shows_its_owner(place: int, text: Parsed) -> bool:
             return False
         if text.in_class(word.text, "of_a_person") or text.at(i, "body"):
             return True
-        if text.lexicon.mostly(word.text) != "a":
+        if text.lexicon.mostly(word.text) != "a" and not word.text.endswith(("ed", "ing")):
             return False
     return False
 
@@ -54,26 +76,46 @@ def _is_thing(match: Match, text: Parsed) -> bool:
     for thing in text.at(place, "thing_heads"):
         going_on = text.next(thing.end)
         acts = text.words[thing.end - 1].text.endswith("s") and not text.words[match.end - 1].text.endswith("s")
-        if acts and going_on is not None and not text.in_class(going_on.text, "joining"):
+        if acts and going_on is not None and (text.is_noun(thing.end) or text.in_class(going_on.text, "articles")):
             return False  # "a novelist signs copies"  # "bottle-feeding" is what somebody does, not a bottle
         return going_on is None or not (going_on.joined and going_on.text.endswith(("ing", "ed")))
     return after.text == "s"
 
 
+def _in_negative_prompt(match: Match, text: Parsed) -> bool:
+    """Whether the words stand behind "Negative prompt:", as they are pasted from one tool to another."""
+    return ("negative", "prompt") in zip(text.texts(0, match.start), text.texts(1, match.start), strict=False)
+
+
 def _denied(named: str, match: Match, start: int, text: Parsed) -> str:
     before = text.texts(text.begins(start), start)
-    last = [word for word in before[-4:] if not text.in_class(word, "articles")]
+    last = [
+        word.text
+        for i, word in enumerate(
+            text.words[max(text.begins(start), start - 4) : start], max(text.begins(start), start - 4)
+        )
+        if not text.in_class(word.text, "articles") and not text.words[i + 1].joined  # "a no-nonsense judge"
+    ]
     following = text.texts(match.end, match.end + 3) if text.next(match.end) else []
     if (
         text.any_in_class(last[-2:], "none")
         or text.any_in_class(last, "denying")
-        or last[-1:] == ["not"]
+        or "not" in last[-2:]
+        or _in_negative_prompt(match, text)
         or before[-2:] == ["instead", "of"]
         or (text.any_in_class(following[:1], "being") and text.any_in_class(following[1:], "gone"))
-        or following[:1] in (["gone"], ["missing"], ["absent"])
+        or text.any_in_class(following[:1], "gone")
+        or text.any_in_class(following[:1], "not_now")
+        or (following[:1] in (["has"], ["have"], ["had"]) and following[1:] == ["left"] and len(following) == 2)
+        or (text.any_in_class(following[:1], "being") and following[1:] == ["out", "of"])
+        or (following[:1] == ["never"] and text.any_in_class(following[1:2], "arriving"))
+        or (following[:1] in (["not"], ["isnt"], ["arent"]) and following[1:2] in (["in"], ["there"], ["here"]))
     ):
         return f"“{named}” {NOT_THERE}"
-    if last[-1:] == ["for"] and len(before) > 1:
+    shown = text.any_in_class(following[:1], "being") or text.any_in_class(
+        text.texts(start, match.start), "of_a_person"
+    )
+    if last[-1:] == ["for"] and len(before) > 1 and not shown:
         return f"what is shown is for “{named}”"
     if last[-1:] == ["of"] and text.any_in_class(last[-2:-1], "things_of"):
         return f"what is shown belongs to “{named}”"
@@ -95,13 +137,39 @@ def _dressed_up(named: str, match: Match, text: Parsed) -> str:
     return ""
 
 
+def _in_their_place(named: str, match: Match, start: int, text: Parsed) -> str:
+    """ "A toaster as a news anchor": nobody is named who might be one."""
+    first = text.begins(start)
+    if text.texts(start - 2, start) not in (["as", "a"], ["as", "an"]) or start - 2 <= first:
+        return ""
+    after = text.next(match.end)
+    if after is not None and (text.lexicon.mostly(after.text) == "v" or after.text.endswith("s")):
+        return ""  # "as a worker climbs out"
+    somebody = any(
+        m.has("people", "generic", "titles", "heads") or any(entry.attribute == "gender" for entry in m.entries)
+        for place in range(first, start - 2)
+        for m in text.at(place)
+    )
+    pronoun = {"me", "myself", "us", "you", "them", "who"} & set(text.texts(first, start - 2))
+    return "" if somebody or pronoun else f"something stands in for “{named}”"
+
+
 def _no_human(named: str, match: Match, start: int, text: Parsed) -> str:
     """Whether the one at work is a robot, an animal or a being of fantasy."""
     for being in text.matches:
         if being.has("beings", "worked_with") and not being.has("settles") and _is_being(match, start, being, text):
             return f"the “{named}” is no human being but “{text.said(being.start, being.end)}”"
-    near = text.texts(max(text.begins(match.start), match.start - 4), match.start)
+    pairs = zip(text.texts(0, len(text.words)), text.texts(1, len(text.words)), strict=False)
+    if {("not", "human"), ("non", "human")} & set(pairs):
+        return f"the “{named}” is said to be no human being"
+    first = text.begins(match.start)
+    likened = "as" in text.texts(
+        max(first, match.start - 3), match.start
+    )  # "a sentient traffic cone working as a guard"
+    near = text.texts(first if likened else max(first, match.start - 4), match.start)
     odd = [word for word in near if text.in_class(word, "creature_adjectives")]
+    if not odd and not any(m.has("beings", "worked_with") for m in text.matches):  # nobody else whose they might be
+        odd = [f"has {word.raw}" for word in text.words if text.in_class(word.text, "creature_parts")]
     return f"the “{named}” is no human being but {odd[0]}" if odd else ""
 
 
@@ -113,7 +181,8 @@ def _is_being(match: Match, start: int, being: Match, text: Parsed) -> bool:
         ends = (match.phrase.split()[-1], text.words[match.end - 1].text)
         if being.has("fantasy"):  # "robot doctor", but "robot engineer"
             return len(match) > 1 or not text.any_in_class(ends, "about_beings")
-        if text.any_in_class(ends, "animal_care"):
+        own = any(text.at(i, "beings", "worked_with") for i in range(match.start, match.end))
+        if text.any_in_class(ends, "animal_care") and (own or len(match) == 1 or not sure):
             return False  # "cat chef", but "dog trainer"
         return sure or not text.any_in_class(ends, "work_with")  # "banana doctor", but "mecha pilot"
     if being.start == match.end:  # "barista robot"
@@ -122,15 +191,19 @@ def _is_being(match: Match, start: int, being: Match, text: Parsed) -> bool:
         between = text.texts(being.end, match.start)
         if len(between) <= 9 and "as" in between[-3:] and text.within_phrase(match.start - 3, match.start):
             return True  # "a cat in a tall hat as a chef"
-        if len(between) <= 6 and text.any_in_class(between, "dressed"):
+        if len(between) <= 10 and text.any_in_class(between, "dressed"):
             return True
         if not text.within_phrase(being.end, match.start):
             alone = text.words[match.start].starts and text.next(match.end) is None
             return (
                 sure and not being.start and alone and not text.in_class(match.phrase, "animal_care")
             )  # "hen, barista"
+        if being.has("fantasy") and between in (["of", "a"], ["of", "an"], ["of", "the"]):
+            return True  # "the ghost of a stationmaster"
         if text.any_in_class(between[:1], "which") and between[1:2] == ["is"]:
             return True  # "a carrot who is a head chef"
+        if between[:1] == ["is"] and between[1:2] in (["a"], ["an"]) and len(between) <= 4:
+            return True  # "my cat is a professional wrestler"
         likened = all(text.lexicon.mostly(word) == "a" for word in between)  # "robot head waiter"
         return sure and len(between) <= 2 and likened
     between = text.texts(match.end, being.start)

@@ -181,8 +181,10 @@ def _spelt(index: Mapping[str, tuple[Entry, ...]], more: Iterable[str]) -> dict[
     """Single words that a misspelt one may have been meant for, by first letter and length."""
     words = set(more)
     for phrase, entries in index.items():
-        is_title = any(entry.kind in ("titles", "heads", "generic") for entry in entries)
-        if is_title or (len(phrase) > 6 and any(entry.attribute for entry in entries)):
+        kinds = {entry.kind for entry in entries}
+        settles = any(entry.attribute for entry in entries) or not kinds.isdisjoint(_MISSPELT)
+        settles = settles and len(phrase) > 5 and not phrase.endswith("man")
+        if settles or not kinds.isdisjoint(("titles", "heads", "late_heads", "generic")):
             words.add(phrase)
     found: dict[tuple[str, int], list[str]] = {}
     for word in sorted(words):
@@ -206,6 +208,7 @@ _ENDINGS = (
     ("ies", "y"), ("es", ""), ("s", ""), ("ied", "y"), ("ed", ""), ("ed", "e"), ("ing", ""), ("ing", "e"), ("ly", ""),
     ("ily", "y"), ("ves", "f"),
 )  # fmt: skip
+_MISSPELT = ("places", "periods", "fantasy", "thing_heads")
 _PROPER = frozenset({"places", "names", "names_and_words", "famous"})  # no plurals: louvres are not the Louvre
 # Endings of those who know or make something, for words that are on no list.
 _AT_WORK = re.compile(

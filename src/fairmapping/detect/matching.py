@@ -94,6 +94,8 @@ def _meant(lexicon: Lexicon, text: str) -> str:
             starts = [*(letter + form[1:] for letter in ascii_lowercase), form[1:], form[1] + form[0] + form[2:]]
             starts += [letter + form for letter in ascii_lowercase]
             near += [(1, _rank(lexicon, w), w) for w in starts if w in lexicon.spelt.get((w[0], len(w)), ())]
+    if len(text) < 6:  # what settles something is looked for in short words only where it is common
+        near = [found for found in near if not found[1] or found[2] in lexicon.classes["spelt"]]
     best = min(near, default=(0.0, False, ""))
     return "" if best[0] > 1 and _is_compound(lexicon, text) else best[2]
 

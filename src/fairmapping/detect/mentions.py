@@ -96,9 +96,9 @@ def _of_a_person(match: Match, text: Parsed) -> bool:
         return True
     if text.in_class(text.before(match.start), "being"):
         somebody = any(m.has(*_PEOPLE) and match.start - 8 <= m.start < match.start for m in text.matches)
-        return somebody and (after is None or after.text in ("and", "with"))
-    if after is None and text.before(match.start) in ("them", "but", "one"):
-        return True  # "two cooks, one of them Nigerian", "anything but Russian"
+        return somebody and (after is None or not text.is_noun(match.end))
+    if text.before(match.start) in ("them", "but", "one", "no") and (after is None or not text.is_noun(match.end)):
+        return after is None or text.before(match.start) != "one"  # "one of them Nigerian", "anything but Russian"
     going_on = after is not None and (text.is_noun(match.end) or bool(text.at(match.end)))
     if not is_colour and not going_on and text.in_class(text.before(match.start), "counting"):
         return True  # "an American in the rain"
@@ -155,7 +155,9 @@ def _years(text: Parsed) -> Iterator[tuple[int, int]]:
     for i, word in enumerate(text.words):
         if year := re.fullmatch(r"(1\d{3})(s?)", word.text):
             alone = word.starts and text.next(i + 1) is None and int(year[1]) > 1400
-            if int(year[1]) < 1940 and (year[2] or alone or text.in_class(text.before(i), "dating")):
+            if int(year[1]) < 1940 and (
+                (year[2] and int(year[1]) > 1300) or alone or text.in_class(text.before(i), "dating")
+            ):
                 yield i, i + 1
         elif text.texts(i + 1, i + 2) == ["century"] and _CENTURY.fullmatch(word.text):
             yield i, i + 2

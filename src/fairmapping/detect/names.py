@@ -12,7 +12,7 @@ from .reading import Word
 __all__ = ["is_credit", "is_name", "named_in", "places_in"]
 
 # Names after these credit a style or a maker; nobody of that name is shown.
-_CREDITS = re.compile(r"\b(?:by|styles? of|inspired by|after|a la|in the manner of)(?: \w+){0,2}$")
+_CREDITS = re.compile(r"\b(?:by|styles? of|inspired by|after|like an?|a la|in the manner of)(?: \w+){0,2}$")
 
 
 def is_credit(match: Match, text: Parsed) -> bool:
@@ -42,11 +42,29 @@ def is_name(match: Match, text: Parsed) -> bool:
     word = text.words[match.start]
     if text.in_class(text.before(match.start), "naming"):
         return True
+    after = text.words[match.end] if match.end < len(text.words) else None
+    if not match.start and text.texts(1, 2) == ["the"] and text.at(2, "titles", "heads"):
+        return True  # "art the upholsterer"
     if not word.capital or is_credit(match, text):
         return False
-    after = text.words[match.end] if match.end < len(text.words) else None
+    if not match.start and text.texts(1, 3) in (["is", "a"], ["is", "an"]):
+        return True  # "Bill is a furrier"
+    if after is not None and word.first and after.starts and after.text.isdigit():
+        return True  # "Hunter, 34, drone pilot"
+    if (
+        after is not None
+        and word.first
+        and after.capital
+        and not after.starts
+        and text.at(match.end, "titles", "heads")
+    ):
+        return True  # "Mark Baker"
     if after is not None and re.fullmatch(r"[ivx]+|\d+", after.text):
         return False  # "Mark II"
+    if after is not None and after.starts and word.first and text.in_class(after.text, "our"):
+        return any(m.has("titles", "heads") for i in range(match.end + 1, match.end + 5) for m in text.at(i))
+    if after is not None and after.text == "and" and text.at(match.end + 1, "names", "names_and_words"):
+        return text.words[match.end + 1].capital  # "Chase and Harper"
     if after is not None and not after.starts and (after.text == "the" or (after.capital and word.first)):
         return after.text == "the"  # "Rose the baker"
     if word.first:
@@ -80,6 +98,9 @@ def places_in(text: Parsed) -> Iterator[tuple[int, int]]:
 def named_in(text: Parsed) -> Iterator[tuple[int, int]]:
     """ "named Anything", and a title before a name that is no word: "Dr. Nguyen", "my librarian Mehwish"."""
     title_case = _in_title_case(text)
+    full = len(text.words) > 2 and text.words[0].capital and not text.words[1].starts and text.words[2].starts
+    if full and _is_strange(text.words[1], text) and any(text.at(i, "titles", "heads") for i in range(2, 6)):
+        yield 0, 2  # "Precious Dlamini, paediatrician"
     if text.texts(1, 2) == ["the"] and text.at(2, "titles", "heads") and _is_strange(text.words[0], text):
         yield 0, 1  # "Tupaq the stonemason"
     for i, (here, after) in enumerate(zip(text.words, text.words[1:], strict=False)):
@@ -96,6 +117,7 @@ def named_in(text: Parsed) -> Iterator[tuple[int, int]]:
         elif ranked:  # also "coach Ted" and "Chef Rose"
             named = not known or not here.capital or bool(text.at(i + 1, "names_and_words"))
         else:
-            named = not known and any(m.end == i + 1 and m.has("titles", "heads") for m in text.matches)
+            called = not known or (not here.capital and bool(text.at(i + 1, "names_and_words")))  # "farmer Olive"
+            named = called and any(m.end == i + 1 and m.has("titles", "heads") for m in text.matches)
         if named:
             yield i, i + 2

@@ -46,8 +46,8 @@ def _certainty(match: Match, text: Parsed) -> float:
     """How sure it is that the phrase names somebody, where nothing around it speaks against it; 0: it does not."""
     if match.has("things", "characters", "protected"):
         return 0.0
-    if not text.words[match.start].starts and any(m.end == match.start and m.has("names") for m in text.matches):
-        return 0.0  # "Beatrix Potter"
+    if _is_surname(match, text):
+        return 0.0
     respelt = 0.9 if any(word.typed for word in text.words[match.start : match.end]) else 1.0
     if match.has("keyword"):
         return respelt
@@ -63,6 +63,14 @@ def _certainty(match: Match, text: Parsed) -> float:
     if match.has("titles"):
         return (0.75 if match.has("doubtful_titles") else 0.95) * respelt
     return 0.9 * respelt if match.has("heads") else 0.0
+
+
+def _is_surname(match: Match, text: Parsed) -> bool:
+    """ "Beatrix Potter", "Mark Baker" """
+    word = text.words[match.start]
+    before = [m for m in text.matches if m.end == match.start and not word.starts]
+    capitals = match.start and word.capital and text.words[match.start - 1].capital
+    return any(m.has("names") or (capitals and m.has("names_and_words")) for m in before)
 
 
 def _title_follows(match: Match, text: Parsed) -> bool:

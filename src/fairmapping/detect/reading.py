@@ -92,6 +92,8 @@ def words_of(prompt: str) -> list[Word]:
             starts = True
         elif token == "." and found and found[-1].text in _ABBREVIATIONS:
             pass
+        elif token == ":" and text[match.end() : match.end() + 1].isdigit():
+            pass  # a weight
         elif token in _BREAKS:
             if token not in "(){}[]\\":  # brackets weigh words, and do not part them
                 starts = True
