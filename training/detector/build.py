@@ -36,6 +36,7 @@ FANTASY = (
     "fairy tale and fantasy peoples",
     "aliens",
 )  # parts of beings.txt
+COLOURS = {"black", "white", "brown", "red", "yellow"}
 HAIR = {"beard", "mustache", "moustache", "whiskers", "breast"}
 DIMENSIONS = 64  # of the vectors of titles, which start with 384
 # Synsets (data.noun offsets are looked up by sense key) below which a noun names somebody by what they do.
@@ -188,20 +189,14 @@ def titles(net: WordNet, settled: set[str]) -> tuple[list[str], list[str]]:
 
 
 def compounds(net: WordNet, heads: set[str]) -> list[str]:
-    """Nouns of several words that begin with, or hold, a title and are no persons: nurse shark, pilot light."""
+    """Nouns of several words that hold a title, or begin with a colour, and are no persons: nurse shark, black hole."""
     found = set()
     for lemma, pos in net.senses:
-        if pos != "n" or "_" not in lemma:
-            continue
         first = net.first(lemma)
+        if pos != "n" or "_" not in lemma or first is None or first[0] in (PERSON, BODY) or first[1] in net.instance:
+            continue
         words = folded(lemma.replace("'s", "")).split()
-        if (
-            first
-            and first[0] not in (PERSON, BODY)
-            and (set(words) & heads)
-            and not set(words) & HAIR
-            and first[1] not in net.instance
-        ):
+        if words[0] in COLOURS or (set(words) & heads and not set(words) & HAIR):
             found.add(folded(lemma))
     return sorted(found)
 

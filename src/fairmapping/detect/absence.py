@@ -5,9 +5,10 @@ from __future__ import annotations
 from .matching import Match
 from .parsed import Parsed
 
-__all__ = ["NOT_THERE", "why_absent"]
+__all__ = ["NOT_THERE", "NO_HUMAN", "why_absent"]
 
 NOT_THERE = "is said not to be there"
+NO_HUMAN = "is no human being"
 
 
 def why_absent(match: Match, start: int, text: Parsed) -> str:
@@ -33,10 +34,15 @@ def _is_nobody_here(match: Match, text: Parsed) -> bool:
     """Whether the picture is said to show nobody at all: "no one", "not a soul", "nobody"; but "nobody else"."""
     for i, word in enumerate(text.words):
         pair = (word.text, *text.texts(i + 1, i + 2))
+        if pair == ("not", "in") and text.any_in_class(text.texts(i + 2, i + 4), "frame"):
+            return True
         found = text.in_class(word.text, "nobody") or pair in (("no", "one"), ("no", "people"), ("no", "humans"))
-        if not (found or text.texts(i, i + 3) == ["not", "a", "soul"]):
-            continue
+        if not (found or text.texts(i, i + 3) == ["not", "a", "soul"]) or (i < match.start and len(text.words) > 60):
+            continue  # in a story, who is named afterwards has come since
         end = i + (1 if text.in_class(word.text, "nobody") else 2)
+        end += text.texts(end, end + 1) in (["is"], ["was"]) and text.any_in_class(
+            text.texts(end + 1, end + 2), "in_sight"
+        )
         after = text.next(end)
         before = i > match.end and word.text == "no" and pair[1] != "one"  # "a chef, no people": of the others
         if not before and i != match.start and (after is None or text.in_class(after.text, "in_sight")):
@@ -100,11 +106,13 @@ def _denied(named: str, match: Match, start: int, text: Parsed) -> str:
     if (
         text.any_in_class(last[-2:], "none")
         or text.any_in_class(last, "denying")
-        or "not" in last[-2:]
+        or last[-1:] == ["not"]
+        or last[-2:] in (["not", "real"], ["not", "actual"])
+        or before[-2:] == ["not", "one"]
         or _in_negative_prompt(match, text)
         or before[-2:] == ["instead", "of"]
         or (text.any_in_class(following[:1], "being") and text.any_in_class(following[1:], "gone"))
-        or text.any_in_class(following[:1], "gone")
+        or (text.any_in_class(following[:1], "gone") and text.next(match.end + 1) is None)
         or text.any_in_class(following[:1], "not_now")
         or (following[:1] in (["has"], ["have"], ["had"]) and following[1:] == ["left"] and len(following) == 2)
         or (text.any_in_class(following[:1], "being") and following[1:] == ["out", "of"])
@@ -157,8 +165,12 @@ def _in_their_place(named: str, match: Match, start: int, text: Parsed) -> str:
 def _no_human(named: str, match: Match, start: int, text: Parsed) -> str:
     """Whether the one at work is a robot, an animal or a being of fantasy."""
     for being in text.matches:
-        if being.has("beings", "worked_with") and not being.has("settles") and _is_being(match, start, being, text):
-            return f"the “{named}” is no human being but “{text.said(being.start, being.end)}”"
+        if (
+            being.has("beings", "worked_with")
+            and not being.has("settles", "may settle")
+            and _is_being(match, start, being, text)
+        ):
+            return f"the “{named}” {NO_HUMAN} but “{text.said(being.start, being.end)}”"
     pairs = zip(text.texts(0, len(text.words)), text.texts(1, len(text.words)), strict=False)
     if {("not", "human"), ("non", "human")} & set(pairs):
         return f"the “{named}” is said to be no human being"
@@ -170,7 +182,7 @@ def _no_human(named: str, match: Match, start: int, text: Parsed) -> str:
     odd = [word for word in near if text.in_class(word, "creature_adjectives")]
     if not odd and not any(m.has("beings", "worked_with") for m in text.matches):  # nobody else whose they might be
         odd = [f"has {word.raw}" for word in text.words if text.in_class(word.text, "creature_parts")]
-    return f"the “{named}” is no human being but {odd[0]}" if odd else ""
+    return f"the “{named}” {NO_HUMAN} but {odd[0]}" if odd else ""
 
 
 def _is_being(match: Match, start: int, being: Match, text: Parsed) -> bool:
@@ -196,7 +208,7 @@ def _is_being(match: Match, start: int, being: Match, text: Parsed) -> bool:
         if not text.within_phrase(being.end, match.start):
             alone = text.words[match.start].starts and text.next(match.end) is None
             return (
-                sure and not being.start and alone and not text.in_class(match.phrase, "animal_care")
+                sure and not text.begins(being.start) and alone and not text.in_class(match.phrase, "animal_care")
             )  # "hen, barista"
         if being.has("fantasy") and between in (["of", "a"], ["of", "an"], ["of", "the"]):
             return True  # "the ghost of a stationmaster"

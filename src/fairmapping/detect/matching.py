@@ -101,8 +101,8 @@ def _meant(lexicon: Lexicon, text: str) -> str:
 
 
 def _rank(lexicon: Lexicon, word: str) -> bool:
-    """False, which comes first, for a title."""
-    return not any(entry.kind == "titles" for entry in lexicon.entries(word))
+    """False, which comes first, for a title or a generic person."""
+    return not any(entry.kind in ("titles", "generic") for entry in lexicon.entries(word))
 
 
 def _is_compound(lexicon: Lexicon, text: str) -> bool:

@@ -72,6 +72,11 @@ def _is_of_nobody(match: Match, text: Parsed) -> bool:
     """ "Bro draw me a cook": whoever is asked is not in the picture. "Its beard" is an animal's."""
     after = text.words[match.end].text if match.end < len(text.words) else ""
     asked = not match.start and match.has("settles") and text.in_class(after, "asking")
+    named = text.in_class(text.before(match.start), "articles")
+    if text.in_class(match.phrase, "vocative") and not named and (not after or text.in_class(after, "asking_kindly")):
+        return True
+    if text.in_class(match.phrase, "chess") and any("chess" in word.text for word in text.words):
+        return True
     return asked or (text.before(match.start) == "its" and text.in_class(match.phrase, "beards"))
 
 
@@ -86,8 +91,18 @@ def _of_a_person(match: Match, text: Parsed) -> bool:
         of_somebody = after is None or len(after.text) < 3 or not text.is_noun(match.end)
         return of_somebody or bool(text.at(match.end, *_PEOPLE))
     is_colour = text.in_class(match.phrase, "colours")
-    if text.words[match.start].starts and after is None and len(text.words) > len(match):
+    if after is not None and after.joined and after.text.endswith("ed"):
+        return False  # "white-haired"
+    proud = (
+        after is not None
+        and after.text == "and"
+        and text.lexicon.mostly(*text.texts(match.end + 1, match.end + 2) or [""]) == "a"
+    )
+    alone = after is None or (proud and not text.at(match.end + 1, "may settle"))  # "black and proud"
+    if text.words[match.start].starts and alone and len(text.words) > len(match):
         return True
+    if after is None and any(m.end == match.start and m.has(*_PEOPLE) for m in text.matches):
+        return True  # "surgeon (Indian)"
     if after is not None and text.in_class(after.text, "institutions"):
         return not is_colour
     if match.phrase.startswith("of "):  # "a journalist of color"
@@ -104,19 +119,22 @@ def _of_a_person(match: Match, text: Parsed) -> bool:
         return True  # "an American in the rain"
     for place in text.phrase_from(match.end, 4):
         here = text.at(place)
-        if any(m.has("beings") and not m.has("settles") for m in here) and text.is_noun(place):
+        if any(m.has("beings") and not m.has("settles") for m in here):
             return text.in_class(text.words[place].text, "stock")  # a Welsh lamb farmer, but a Persian cat groomer
         if any(m.has(*_PEOPLE) and not m.has("thing_heads", "things") for m in here):
             end = max(m.end for m in here)
-            return text.words[end - 1].owns or text.next(end) is None or not text.at(end, "thing_heads")
+            thing = text.next(end) is not None and bool(text.at(end, "thing_heads"))
+            return text.words[end - 1].owns or not thing or bool(text.at(end + 1, "titles", "heads"))
         if any(entry.kind == "settles" and entry.attribute == "gender" for m in here for entry in m.entries):
             return True
         if any(m.has("settles", "may settle") for m in here):
             continue
         if not is_colour and text.in_class(text.words[place].text, "institutions"):
             return True
-        if text.in_class(text.words[place].text, "joining") or (is_colour and text.is_noun(place)):
-            return False
+        odd = place > match.end or match.phrase not in ("black", "white") or text.at(place, "thing_heads", "worn")
+        is_thing = text.is_noun(place) and bool(odd)
+        if text.in_class(text.words[place].text, "joining") or (is_colour and is_thing):
+            return False  # "white coat", but "white stage electrician"
     return False
 
 

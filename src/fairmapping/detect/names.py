@@ -45,10 +45,10 @@ def is_name(match: Match, text: Parsed) -> bool:
     after = text.words[match.end] if match.end < len(text.words) else None
     if not match.start and text.texts(1, 2) == ["the"] and text.at(2, "titles", "heads"):
         return True  # "art the upholsterer"
+    if not match.start and text.texts(1, 3) in (["is", "a"], ["is", "an"], ["is", "the"]):
+        return True  # "Bill is a furrier"
     if not word.capital or is_credit(match, text):
         return False
-    if not match.start and text.texts(1, 3) in (["is", "a"], ["is", "an"]):
-        return True  # "Bill is a furrier"
     if after is not None and word.first and after.starts and after.text.isdigit():
         return True  # "Hunter, 34, drone pilot"
     if (
@@ -118,6 +118,6 @@ def named_in(text: Parsed) -> Iterator[tuple[int, int]]:
             named = not known or not here.capital or bool(text.at(i + 1, "names_and_words"))
         else:
             called = not known or (not here.capital and bool(text.at(i + 1, "names_and_words")))  # "farmer Olive"
-            named = called and any(m.end == i + 1 and m.has("titles", "heads") for m in text.matches)
+            named = called and any(m.end == i + 1 and m.has("titles", "heads", "people") for m in text.matches)
         if named:
             yield i, i + 2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from .absence import NOT_THERE, why_absent
+from .absence import NO_HUMAN, NOT_THERE, why_absent
 from .matching import Match
 from .parsed import Parsed
 
@@ -36,6 +36,8 @@ def people_in(text: Parsed) -> list[Person]:
         if not _title_follows(match, text):  # "doctor" of "doctor surgeon" is spoken for by the next
             start = _beginning(match, text)
             people.append(Person(match, start, certainty, why_absent(match, start, text)))
+    beings = {person.match.phrase: person.absent for person in people if NO_HUMAN in person.absent}
+    people = [replace(person, absent=person.absent or beings.get(person.match.phrase, "")) for person in people]
     denied = [person.absent for person in people if person.match.has("generic") and person.absent.endswith(NOT_THERE)]
     if denied:  # "no people": then somebody further on is nobody either
         people = [replace(person, absent=denied[0]) if person.match.has("generic") else person for person in people]
@@ -58,7 +60,8 @@ def _certainty(match: Match, text: Parsed) -> float:
         alone = not match.start and after is None and len(text.words) > 1  # "quant, six monitors"
         return 0.75 if alone or (after is not None and after.text.endswith("ing")) else 0.0
     if match.has("late_heads"):
-        follows = match.start and not text.words[match.start].starts and text.is_noun(match.start - 1)
+        before = text.lexicon.mostly(text.before(match.start))
+        follows = match.start and not text.words[match.start].starts and before in ("n", "")
         return 0.85 * respelt if follows and (text.next(match.end) is None or not text.is_noun(match.end)) else 0.0
     if match.has("titles"):
         return (0.75 if match.has("doubtful_titles") else 0.95) * respelt
