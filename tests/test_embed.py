@@ -7,7 +7,8 @@ import pytest
 import tiny
 import torch
 
-from fairmapping.embed import Embeddings, check_pipeline, encode, fingerprint, read
+from fairmapping.embed import Embeddings, check_pipeline, encode, read
+from fairmapping.fingerprint import fingerprint
 from fairmapping.mapping import FairMap, MapConfig
 from fairmapping.prompts import Prompt
 

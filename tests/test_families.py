@@ -11,7 +11,8 @@ import torch
 
 import fairmapping as fm
 from fairmapping.attach import attached, receipts
-from fairmapping.embed import _arguments, encode, fingerprint
+from fairmapping.embed import _arguments, encode
+from fairmapping.fingerprint import fingerprint
 
 OPEN, SETTLED = "a portrait of a doctor", "a female asian nurse with a hat"
 FAMILIES = {

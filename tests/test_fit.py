@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from fairmapping.embed import fingerprint
+from fairmapping.fingerprint import fingerprint
 from fairmapping.fit import fit
 from fairmapping.mapping import FairMap
 from fairmapping.prompts import VARIED_TEMPLATES

@@ -32,7 +32,7 @@ ROAD = (
     {"targets"},
     {"quota"},
     {"embed", "portraits"},
-    {"solve", "pipelines", "record"},
+    {"fingerprint", "solve", "pipelines", "record"},
     {"gradient", "language_bias", "drawings"},
     {"bias", "regress"},
     {"text_route"},

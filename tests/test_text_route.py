@@ -11,7 +11,8 @@ import torch
 
 from fairmapping import lists
 from fairmapping.bias import Contrasts
-from fairmapping.embed import Embeddings, fingerprint
+from fairmapping.embed import Embeddings
+from fairmapping.fingerprint import fingerprint
 from fairmapping.fit import fit
 from fairmapping.gradient import DeepLinear, descend
 from fairmapping.mapping import FairMap

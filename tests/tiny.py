@@ -205,7 +205,7 @@ def _quiet(pipe: Any) -> Any:
 
 def random_map(pipe: Any, *, pooled: bool = True, seed: int = 0) -> Any:
     """A FairMap for the pipeline's encoder, far enough from the identity to be seen in an image."""
-    from fairmapping.embed import fingerprint
+    from fairmapping.fingerprint import fingerprint
     from fairmapping.mapping import FairMap, MapConfig
 
     torch.manual_seed(seed)
@@ -222,7 +222,7 @@ def random_map(pipe: Any, *, pooled: bool = True, seed: int = 0) -> Any:
 
 def sampled_map(pipe: Any, *, rank: int = 3, seed: int = 0) -> Any:
     """A FairMap of the pipeline's encoder that only shifts: two genders and four races, each seen in an image."""
-    from fairmapping.embed import fingerprint
+    from fairmapping.fingerprint import fingerprint
     from fairmapping.mapping import FairMap, MapConfig
     from fairmapping.shifts import GroupShifts
 

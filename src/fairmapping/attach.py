@@ -26,7 +26,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from .embed import Encoding, check_pipeline, fingerprint, read, watched
+from .embed import Encoding, check_pipeline, read, watched
+from .fingerprint import fingerprint
 from .policy import Attachment, Decided, DetectorSource, detector_of, quota_of
 from .prompts import Cell
 from .quota import Quota, QuotaSource

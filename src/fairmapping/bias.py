@@ -51,7 +51,7 @@ def measure(
     """
     _check_distance(distance)
     if fair_map is not None:
-        from .embed import fingerprint
+        from .fingerprint import fingerprint
 
         fair_map.check_encoder(fingerprint(pipe))
     contrasts = Contrasts.encode(pipe, keywords, attributes, templates, batch_size=batch_size, progress=progress)

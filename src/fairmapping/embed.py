@@ -8,7 +8,6 @@ by shape (:func:`read`). Where the rule does not hold, a TypeError says so.
 from __future__ import annotations
 
 import inspect
-import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -28,7 +27,7 @@ __all__ = [
     "cut_off",
     "encode",
     "encoding",
-    "fingerprint",
+    "parts_of",
     "read",
     "texts_of",
     "watched",
@@ -36,8 +35,6 @@ __all__ = [
 
 # How the families call the number of images (videos, sounds) that encode_prompt repeats each prompt for.
 _REPEATS = ("num_images_per_prompt", "num_videos_per_prompt", "num_waveforms_per_prompt")
-_PROBES = ("a portrait of a doctor", "a red bicycle", "two women and a man talking", "the sea at night, oil on canvas")
-_DIRECTIONS = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,7 +134,7 @@ def watched(pipe: Any) -> Iterator[list[Tensor]]:
         if isinstance(mask, Tensor) and mask.ndim == 2:
             masks.append(mask.detach().bool())
 
-    modules = [part for _, part in _parts(pipe, "text_encoder") if isinstance(part, torch.nn.Module)]
+    modules = [part for _, part in parts_of(pipe, "text_encoder") if isinstance(part, torch.nn.Module)]
     handles = [module.register_forward_pre_hook(note, with_kwargs=True) for module in modules]
     try:
         yield masks
@@ -158,7 +155,7 @@ def texts_of(prompts: Sequence[str | Prompt]) -> list[str]:
 
 def cut_off(pipe: Any, prompts: Sequence[str | Prompt]) -> list[str]:
     """The texts that no tokenizer of the pipeline reads to their end."""
-    texts, windows = texts_of(prompts), [tokenizer for _, tokenizer in _parts(pipe, "tokenizer")]
+    texts, windows = texts_of(prompts), [tokenizer for _, tokenizer in parts_of(pipe, "tokenizer")]
     for tokenizer in windows:
         found = tokenizer(texts, verbose=False)["input_ids"] if texts else []
         texts = [text for text, ids in zip(texts, found, strict=True) if len(ids) > tokenizer.model_max_length]
@@ -222,28 +219,6 @@ def read(pipe: Any, returned: Any, arguments: Mapping[str, Any], masks: Sequence
     return Encoding(first, mask, pooled, pooled_index, False)
 
 
-def fingerprint(pipe: Any) -> dict[str, Any]:
-    """What tells this pipeline's text encoder from another, as plain JSON, for :meth:`FairMap.check_encoder`.
-
-    ``encoders`` are class names, ``width`` is D, ``pooled_width`` P or None, and ``probe`` holds 32 numbers: the mean
-    embedding of four fixed prompts, less their common mean, along eight fixed directions. Rounding to another dtype
-    moves the probe by about a hundredth of its length; another encoder gives other numbers altogether.
-    """
-    embeddings = encode(pipe, _PROBES)
-    weight = embeddings.mask.unsqueeze(-1).double()
-    mean = (embeddings.sequence.double() * weight).sum(1) / weight.sum(1)  # (4, D)
-    centred = mean - mean.mean(0)  # what all prompts share would drown the rest: CLIP's start token, its outlier widths
-    width = mean.shape[1]
-    phase = torch.arange(1, width + 1, dtype=torch.float64)[:, None] * torch.arange(1, _DIRECTIONS + 1).double()
-    probe = centred @ torch.cos(math.sqrt(2) * phase) / math.sqrt(width)  # (4, 8)
-    return {
-        "encoders": [type(module).__name__ for _, module in _parts(pipe, "text_encoder")],
-        "width": width,
-        "pooled_width": None if embeddings.pooled is None else embeddings.pooled.shape[1],
-        "probe": [float(f"{value:.6g}") for value in probe.flatten().tolist()],
-    }
-
-
 def _arguments(pipe: Any, texts: list[str]) -> dict[str, Any]:
     """Arguments of ``encode_prompt`` for the positive prompts alone, as ``__call__`` would give them.
 
@@ -276,8 +251,8 @@ def _tokenizer_mask(
     SDXL's two encoders stand side by side and pad alike, so there the first speaks. SD3 joins CLIP and T5 along the
     tokens: no single tokenizer has that length.
     """
-    encoders = {name.removeprefix("text_encoder"): _width(module) for name, module in _parts(pipe, "text_encoder")}
-    tokenizers = {name.removeprefix("tokenizer"): tokenizer for name, tokenizer in _parts(pipe, "tokenizer")}
+    encoders = {name.removeprefix("text_encoder"): _width(module) for name, module in parts_of(pipe, "text_encoder")}
+    tokenizers = {name.removeprefix("tokenizer"): tokenizer for name, tokenizer in parts_of(pipe, "tokenizer")}
     suffixes = [suffix for suffix, size in encoders.items() if size == width]
     if not suffixes and sum(encoders.values()) == width:
         suffixes = list(encoders)
@@ -295,7 +270,7 @@ def _tokenizer_mask(
     return None
 
 
-def _parts(pipe: Any, kind: str) -> list[tuple[str, Any]]:
+def parts_of(pipe: Any, kind: str) -> list[tuple[str, Any]]:
     """The pipeline's components ``kind``, ``kind_2``, ... that are there, in order."""
     found = {name: part for name, part in pipe.components.items() if re.fullmatch(rf"{kind}(_\d+)?", name)}
     return [(name, found[name]) for name in sorted(found) if found[name] is not None]

@@ -14,7 +14,8 @@ import torch
 from .calibrated_route import fit_calibrated
 from .denoiser_route import fit_denoiser, fit_sampled
 from .detect import Detector
-from .embed import check_pipeline, fingerprint
+from .embed import check_pipeline
+from .fingerprint import fingerprint
 from .mapping import FairMap
 from .prompts import Attribute, AttributeSource, KeywordSource, neutral, resolve_attributes, resolve_keywords
 from .targets import Targets, resolve_targets
