@@ -229,3 +229,32 @@ def test_notation_is_no_language():
 def test_text_in_quotes_is_drawn_as_text():
     assert decided('a street sign that reads "Doctor"') == (False, False)
     assert decided('"a portrait of a doctor"') == (True, True)
+
+
+@pytest.mark.parametrize("frame", ["a portrait of a {}", "plumber, {}", "{}, plumber at work", "a plumber and a {}"])
+def test_every_listed_word_for_a_group_settles_wherever_it_stands(frame):
+    """At the end of a prompt, too: "an old man" was once taken for somebody who is spoken to."""
+    detector = Detector.default()
+    lexicon = detector.lexicon
+    for name in ("gender", "race"):
+        listed = [
+            phrase
+            for phrase, entries in lexicon._index.items()
+            if any(entry.kind == "settles" and entry.attribute == name and entry.group for entry in entries)
+        ]
+        assert len(listed) > 800
+        left = [phrase for phrase in listed if detector.decide(frame.format(phrase), [name]).apply[name]]
+        assert len(left) < 0.005 * len(listed), left
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    ["a portrait of an old man", "a plumber, young dude", "a potter, a tall white man", "old man", "a welder guy"],
+)
+def test_a_man_at_the_end_is_shown(prompt):
+    assert not Detector.default().decide(prompt, ["gender"]).apply["gender"]
+
+
+@pytest.mark.parametrize("prompt", ["draw a tailor sir please", "paint me a pilot bro"])
+def test_who_is_spoken_to_is_not_shown(prompt):
+    assert Detector.default().decide(prompt, ["gender"]).apply["gender"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from .matching import Match
 from .parsed import Parsed
 
-__all__ = ["NOT_THERE", "NO_HUMAN", "why_absent"]
+__all__ = ["NOT_THERE", "NO_HUMAN", "shows_its_owner", "why_absent"]
 
 NOT_THERE = "is said not to be there"
 NO_HUMAN = "is no human being"
@@ -16,7 +16,7 @@ def why_absent(match: Match, start: int, text: Parsed) -> str:
     named = text.said(match.start, match.end)
     if _is_lettering(match, text):
         return f"“{named}” is quoted text"
-    if text.words[match.end - 1].owns and not _shows_its_owner(match.end, text):
+    if text.words[match.end - 1].owns and not shows_its_owner(match.end, text):
         return f"“{named}” only owns what is shown"
     if _is_thing(match, text):
         return f"“{named} {text.words[match.end].raw}” is a thing"
@@ -44,7 +44,8 @@ def _is_nobody_here(match: Match, text: Parsed) -> bool:
             text.texts(end + 1, end + 2), "in_sight"
         )
         after = text.next(end)
-        before = i > match.end and word.text == "no" and pair[1] != "one"  # "a chef, no people": of the others
+        everywhere = text.texts(end, end + 1) == ["anywhere"] or text.before(i) == "absolutely"
+        before = i > match.end and word.text == "no" and pair[1] != "one" and not everywhere  # "a chef, no people"
         if not before and i != match.start and (after is None or text.in_class(after.text, "in_sight")):
             return True
     return False
@@ -56,7 +57,7 @@ def _is_lettering(match: Match, text: Parsed) -> bool:
     return text.words[match.start].quoted and text.any_in_class(plain, "lettering")
 
 
-def _shows_its_owner(place: int, text: Parsed) -> bool:
+def shows_its_owner(place: int, text: Parsed) -> bool:
     """Whether what is owned is a part or a picture of its owner: "the nurse's tired face"."""
     for i in range(place, min(place + 3, len(text.words))):
         word = text.words[i]
@@ -82,7 +83,8 @@ def _is_thing(match: Match, text: Parsed) -> bool:
     for thing in text.at(place, "thing_heads"):
         going_on = text.next(thing.end)
         acts = text.words[thing.end - 1].text.endswith("s") and not text.words[match.end - 1].text.endswith("s")
-        if acts and going_on is not None and (text.is_noun(thing.end) or text.in_class(going_on.text, "articles")):
+        object_of = going_on is not None and text.is_noun(thing.end) and not going_on.text.endswith("ing")
+        if acts and going_on is not None and (object_of or text.in_class(going_on.text, "articles")):
             return False  # "a novelist signs copies"  # "bottle-feeding" is what somebody does, not a bottle
         return going_on is None or not (going_on.joined and going_on.text.endswith(("ing", "ed")))
     return after.text == "s"
@@ -114,6 +116,7 @@ def _denied(named: str, match: Match, start: int, text: Parsed) -> str:
         or (text.any_in_class(following[:1], "being") and text.any_in_class(following[1:], "gone"))
         or (text.any_in_class(following[:1], "gone") and text.next(match.end + 1) is None)
         or text.any_in_class(following[:1], "not_now")
+        or (match.has("generic") and following[:1] in (["went"], ["left"], ["fled"]))
         or (following[:1] in (["has"], ["have"], ["had"]) and following[1:] == ["left"] and len(following) == 2)
         or (text.any_in_class(following[:1], "being") and following[1:] == ["out", "of"])
         or (following[:1] == ["never"] and text.any_in_class(following[1:2], "arriving"))
@@ -123,7 +126,7 @@ def _denied(named: str, match: Match, start: int, text: Parsed) -> str:
     shown = text.any_in_class(following[:1], "being") or text.any_in_class(
         text.texts(start, match.start), "of_a_person"
     )
-    if last[-1:] == ["for"] and len(before) > 1 and not shown:
+    if last[-1:] == ["for"] and last[-2:-1] not in (["except"], ["but"], ["save"]) and len(before) > 1 and not shown:
         return f"what is shown is for “{named}”"
     if last[-1:] == ["of"] and text.any_in_class(last[-2:-1], "things_of"):
         return f"what is shown belongs to “{named}”"
@@ -148,7 +151,9 @@ def _dressed_up(named: str, match: Match, text: Parsed) -> str:
 def _in_their_place(named: str, match: Match, start: int, text: Parsed) -> str:
     """ "A toaster as a news anchor": nobody is named who might be one."""
     first = text.begins(start)
-    if text.texts(start - 2, start) not in (["as", "a"], ["as", "an"]) or start - 2 <= first:
+    if text.before(start) == "as" and 1 < start - 1 - first < 4 and text.in_class(text.words[first].text, "articles"):
+        start += 1  # "a potato as dj"
+    elif text.texts(start - 2, start) not in (["as", "a"], ["as", "an"]) or start - 2 <= first:
         return ""
     after = text.next(match.end)
     if after is not None and (text.lexicon.mostly(after.text) == "v" or after.text.endswith("s")):

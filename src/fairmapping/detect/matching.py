@@ -48,7 +48,7 @@ def respelt(words: Sequence[Word], lexicon: Lexicon, extra: Extra) -> list[Word]
     found = []
     for word in words:
         text = word.text
-        known = not text.isalpha() or not 4 <= len(text) <= 60 or lexicon.is_word(text)
+        known = not text.isalpha() or not 4 <= len(text) <= 60 or lexicon.is_word(text.removesuffix("less"))
         if known or any(form in single for form in forms(text)):
             found.append(word)
         elif meant := "" if word.capital and not word.first else _meant(lexicon, text):
@@ -96,6 +96,7 @@ def _meant(lexicon: Lexicon, text: str) -> str:
             near += [(1, _rank(lexicon, w), w) for w in starts if w in lexicon.spelt.get((w[0], len(w)), ())]
     if len(text) < 6:  # what settles something is looked for in short words only where it is common
         near = [found for found in near if not found[1] or found[2] in lexicon.classes["spelt"]]
+    near = [found for found in near if (found[0] < 2 and found[2][0] == text[0]) or not _is_place(lexicon, found[2])]
     best = min(near, default=(0.0, False, ""))
     return "" if best[0] > 1 and _is_compound(lexicon, text) else best[2]
 
@@ -103,6 +104,11 @@ def _meant(lexicon: Lexicon, text: str) -> str:
 def _rank(lexicon: Lexicon, word: str) -> bool:
     """False, which comes first, for a title or a generic person."""
     return not any(entry.kind in ("titles", "generic") for entry in lexicon.entries(word))
+
+
+def _is_place(lexicon: Lexicon, word: str) -> bool:
+    """Whether a word is a place and nothing else: "kawaii" was not meant for Hawaii, nor "greebles" for Greece."""
+    return all(entry.kind == "places" for entry in lexicon.entries(word))
 
 
 def _is_compound(lexicon: Lexicon, text: str) -> bool:
@@ -121,7 +127,7 @@ def matches(words: Sequence[Word], lexicon: Lexicon, extra: Extra) -> list[Match
     found: list[Match] = []
     for start, first in enumerate(words):
         here = []
-        one = forms(first.text)[-1]  # "painters tape" is looked up as "painter tape", too
+        one = forms(first.text)[:2][-1]  # "painters tape" is looked up as "painter tape", too
         reach = max(lexicon.reach.get(first.text, 1), lexicon.reach.get(one, 1), longest, 2)
         for end in range(start + 1, min(start + reach, len(words)) + 1):
             if end - start > 1 and words[end - 1].starts:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
+from .absence import shows_its_owner
 from .lexicon import Entry
 from .matching import Match
 from .names import is_credit, is_name, named_in, places_in
@@ -72,12 +73,28 @@ def _is_of_nobody(match: Match, text: Parsed) -> bool:
     """ "Bro draw me a cook": whoever is asked is not in the picture. "Its beard" is an animal's."""
     after = text.words[match.end].text if match.end < len(text.words) else ""
     asked = not match.start and match.has("settles") and text.in_class(after, "asking")
-    named = text.in_class(text.before(match.start), "articles")
-    if text.in_class(match.phrase, "vocative") and not named and (not after or text.in_class(after, "asking_kindly")):
+    owner = text.words[match.end - 1].owns and match.has("people") and match.phrase not in ("women", "men")
+    if owner and not shows_its_owner(match.end, text):
+        return True  # "a fireman's helmet"
+    if match.phrase in ("male", "female") and _is_of_a_thing(match, text):
         return True
+    if match.phrase.endswith(" eyes") and text.in_class(text.before(match.start), "of_an_animal"):
+        return any(m.end == match.start - 1 and m.has("beings") for m in text.matches)  # "a husky with blue eyes"
+    if text.in_class(match.phrase, "vocative") and (not after or text.in_class(after, "asking_kindly")):
+        every = text.texts(0, len(text.words))
+        asks = text.any_in_class(every, "asking") or text.any_in_class(every, "asking_kindly")
+        apart = text.words[match.start].starts or any(m.end == match.start and m.has(*_PEOPLE) for m in text.matches)
+        return asks and (apart or text.in_class(text.before(match.start), "asking_kindly"))
     if text.in_class(match.phrase, "chess") and any("chess" in word.text for word in text.words):
         return True
     return asked or (text.before(match.start) == "its" and text.in_class(match.phrase, "beards"))
+
+
+def _is_of_a_thing(match: Match, text: Parsed) -> bool:
+    """Whether the word tells animals and plugs apart: "a female german shepherd", "a male USB connector"."""
+    for being in text.at(match.end, "beings"):
+        return not text.at(being.end, "titles", "heads", "people")  # "a female lion tamer"
+    return text.any_in_class(text.texts(match.end, match.end + 2), "connectors")
 
 
 def _of_a_person(match: Match, text: Parsed) -> bool:
@@ -88,7 +105,8 @@ def _of_a_person(match: Match, text: Parsed) -> bool:
     """
     after = text.next(match.end)
     if {entry.attribute for entry in match.entries if entry.kind == "may settle"} == {"gender"}:
-        of_somebody = after is None or len(after.text) < 3 or not text.is_noun(match.end)
+        chewing = after is not None and after.text.endswith("ing") and text.in_class(match.phrase, "beards")
+        of_somebody = after is None or len(after.text) < 3 or chewing or not text.is_noun(match.end)
         return of_somebody or bool(text.at(match.end, *_PEOPLE))
     is_colour = text.in_class(match.phrase, "colours")
     if after is not None and after.joined and after.text.endswith("ed"):
@@ -111,7 +129,7 @@ def _of_a_person(match: Match, text: Parsed) -> bool:
         return True
     if text.in_class(text.before(match.start), "being"):
         somebody = any(m.has(*_PEOPLE) and match.start - 8 <= m.start < match.start for m in text.matches)
-        return somebody and (after is None or not text.is_noun(match.end))
+        return somebody and (after is None or not text.is_noun(match.end) or text.in_class(after.text, "asking_kindly"))
     if text.before(match.start) in ("them", "but", "one", "no") and (after is None or not text.is_noun(match.end)):
         return after is None or text.before(match.start) != "one"  # "one of them Nigerian", "anything but Russian"
     going_on = after is not None and (text.is_noun(match.end) or bool(text.at(match.end)))

@@ -12,7 +12,11 @@ from .reading import Word
 __all__ = ["is_credit", "is_name", "named_in", "places_in"]
 
 # Names after these credit a style or a maker; nobody of that name is shown.
-_CREDITS = re.compile(r"\b(?:by|styles? of|inspired by|after|like an?|a la|in the manner of)(?: \w+){0,2}$")
+_CREDITS = re.compile(
+    r"\b(?:by|inspired by|after|like an?|a la|in the manner of|(?:painted|drawn|shot|lit|rendered|done|framed) like|"
+    r"(?:styles?|palette|look|spirit|vein|colou?rs|warmth|touch|flair|hint|dash|echo|energy|humou?r|whimsy) of)"
+    r"(?: \w+){0,2}$"
+)
 
 
 def is_credit(match: Match, text: Parsed) -> bool:
@@ -65,6 +69,8 @@ def is_name(match: Match, text: Parsed) -> bool:
         return any(m.has("titles", "heads") for i in range(match.end + 1, match.end + 5) for m in text.at(i))
     if after is not None and after.text == "and" and text.at(match.end + 1, "names", "names_and_words"):
         return text.words[match.end + 1].capital  # "Chase and Harper"
+    if after is not None and not after.starts and after.text in ("our", "my"):
+        return any(text.at(i, "titles", "heads") for i in range(match.end + 1, match.end + 3))  # "Tom our baker"
     if after is not None and not after.starts and (after.text == "the" or (after.capital and word.first)):
         return after.text == "the"  # "Rose the baker"
     if word.first:
@@ -101,7 +107,8 @@ def named_in(text: Parsed) -> Iterator[tuple[int, int]]:
     full = len(text.words) > 2 and text.words[0].capital and not text.words[1].starts and text.words[2].starts
     if full and _is_strange(text.words[1], text) and any(text.at(i, "titles", "heads") for i in range(2, 6)):
         yield 0, 2  # "Precious Dlamini, paediatrician"
-    if text.texts(1, 2) == ["the"] and text.at(2, "titles", "heads") and _is_strange(text.words[0], text):
+    strange = text.words and (_is_strange(text.words[0], text) or text.in_class(text.words[0].text, "no_names"))
+    if text.texts(1, 2) == ["the"] and text.next(1) and text.at(2, "titles", "heads") and strange:
         yield 0, 1  # "Tupaq the stonemason"
     for i, (here, after) in enumerate(zip(text.words, text.words[1:], strict=False)):
         if text.in_class(here.text, "naming") and after.capital and not after.quoted:
@@ -111,7 +118,7 @@ def named_in(text: Parsed) -> Iterator[tuple[int, int]]:
         ranked = text.in_class(here.text, "ranks")
         known = text.lexicon.is_word(after.text)
         if not after.capital:
-            named = ranked and not known and len(after.text) > 3
+            named = ranked and not known and len(after.text) > 3 and not after.text.endswith("ing")
         elif title_case:
             named = ranked and not known
         elif ranked:  # also "coach Ted" and "Chef Rose"

@@ -53,16 +53,21 @@ def _certainty(match: Match, text: Parsed) -> float:
     respelt = 0.9 if any(word.typed for word in text.words[match.start : match.end]) else 1.0
     if match.has("keyword"):
         return respelt
+    after = text.next(match.end)
+    if match.phrase == "human" and after is not None and len(after.text) > 3 and text.is_noun(match.end):
+        return 0.9 * respelt if after.text.endswith("ing") else 0.0  # not "human customers"
     if match.has("generic"):
         return 0.9 * respelt
     if match.has("faint"):
-        after = text.next(match.end)
         alone = not match.start and after is None and len(text.words) > 1  # "quant, six monitors"
         return 0.75 if alone or (after is not None and after.text.endswith("ing")) else 0.0
     if match.has("late_heads"):
         before = text.lexicon.mostly(text.before(match.start))
         follows = match.start and not text.words[match.start].starts and before in ("n", "")
-        return 0.85 * respelt if follows and (text.next(match.end) is None or not text.is_noun(match.end)) else 0.0
+        if follows and (text.next(match.end) is None or not text.is_noun(match.end)):
+            return 0.85 * respelt
+        if not (match.has("titles") and text.in_class(text.before(match.start), "articles")):
+            return 0.0  # "a guard", but not "guard" among tags
     if match.has("titles"):
         return (0.75 if match.has("doubtful_titles") else 0.95) * respelt
     return 0.9 * respelt if match.has("heads") else 0.0

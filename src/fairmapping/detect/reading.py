@@ -18,7 +18,8 @@ __all__ = ["Word", "folded", "forms", "words_of"]
 LONGEST = 20_000  # characters that are read; what lies behind is past the window of any encoder by far
 
 _TAGS = re.compile(
-    r"<[^<>]{0,200}>"  # <lora:add_detail:0.8>, <1.2>
+    r"<(?![^\W\d_]+:[\d.]+>)[^<>]{0,200}>"  # <lora:add_detail:0.8>, <1.2>, but not <cheesemonger:1.5>, a weight
+    r"|\b(?:Steps|Sampler|Schedule type|CFG scale|Seed|Model hash|VAE hash|Clip skip|Denoising strength):[^,\n]{1,60}"
     r"|\s--(?:ar|aspect|v|s|q|c|w|iw|seed|style|stylize|chaos|niji|tile|stop|quality|weird|cfg|steps|profile|sref|cref|p)"
     r"(?:\s+[\d:.a-z]*\d[\d:.a-z]*|\s+raw)?(?!\w)"
     r"|\b(?:score|source|rating)_\w+|\bBREAK\b|\bembedding:\S+|https?://\S+|www\.\S+"
@@ -73,6 +74,8 @@ def folded(text: str) -> str:
 def forms(text: str) -> tuple[str, ...]:
     """A phrase as it stands, and with its last word in the singular."""
     one = f"{text.removesuffix('people')}person" if text.endswith("people") and text != "people" else singular(text)
+    if text.endswith("ies"):
+        return text, one, text[:-1]  # "goalies"
     return (text,) if one == text else (text, one)
 
 
@@ -95,7 +98,9 @@ def words_of(prompt: str) -> list[Word]:
         elif token == ":" and text[match.end() : match.end() + 1].isdigit():
             pass  # a weight
         elif token in _BREAKS:
-            if token not in "(){}[]\\":  # brackets weigh words, and do not part them
+            if token in "([{" and text[: match.start()].rstrip()[-1:] in (")", "]", "}"):
+                starts = True
+            elif token not in "(){}[]\\":  # brackets weigh words, and do not part them
                 starts = True
                 first = first or token in ".!?"
         elif token == "-":
