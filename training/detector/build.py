@@ -308,6 +308,7 @@ def main() -> None:
         for entry in entries
     ]
     listed = sorted({*listed, *sure(jobs)})
+    single = {title for title in listed if " " not in title}
     own_titles = set(sure(everything("titles.txt")))  # "car dealer", which WordNet has as a firm
     names, names_and_words = first_names(words, set(places), set(sure(of_race)) | set(doubtful(of_race)))
     body = [
@@ -328,7 +329,7 @@ def main() -> None:
         "people": sorted({*sure([e for part in people if "generic" not in part for e in people[part]]), *persons(net)}),
         "generic": sorted({*sure(people["generic"]), *sure(people["generic, gender said"])}),
         "body": sorted(set(body)),
-        "things": sorted({*sure(everything("things.txt")), *compounds(net, {t for t in listed if " " not in t})} - own_titles),
+        "things": sorted({*sure(everything("things.txt")), *compounds(net, single)} - own_titles),
         "thing_heads": sure(everything("thing_heads.txt")),
         "characters": sure(everything("character_names.txt")),
         "beings": sorted({*sure(beings), *animals(net)} - set(doubtful(beings))),
