@@ -44,6 +44,8 @@ def _is_nobody_here(match: Match, text: Parsed) -> bool:
             text.texts(end + 1, end + 2), "in_sight"
         )
         after = text.next(end)
+        if {"except", "but", "save", "besides"} & set(text.texts(end, end + 3)):
+            continue  # "nobody around except the guard"
         everywhere = text.texts(end, end + 1) == ["anywhere"] or text.before(i) == "absolutely"
         before = i > match.end and word.text == "no" and pair[1] != "one" and not everywhere  # "a chef, no people"
         if not before and i != match.start and (after is None or text.in_class(after.text, "in_sight")):
@@ -78,6 +80,8 @@ def _is_thing(match: Match, text: Parsed) -> bool:
         return False
     if text.in_class(after.text, "occasions") and text.next(place + 1) is not None:
         place += 1
+    if after.joined and (after.text in ("made", "led", "style", "like") or after.text.endswith(("ed", "ly"))):
+        return after.text != "turned"  # "tailor-made", "person-centred"
     if any(m.has("things") and match.start < m.start < match.end < m.end for m in text.matches):
         return True  # "sushi chef knife"
     for thing in text.at(place, "thing_heads"):
@@ -117,6 +121,7 @@ def _denied(named: str, match: Match, start: int, text: Parsed) -> str:
         or (text.any_in_class(following[:1], "gone") and text.next(match.end + 1) is None)
         or text.any_in_class(following[:1], "not_now")
         or (match.has("generic") and following[:1] in (["went"], ["left"], ["fled"]))
+        or (match.has("generic") and following[:2] in (["has", "gone"], ["had", "gone"], ["had", "left"]))
         or (following[:1] in (["has"], ["have"], ["had"]) and following[1:] == ["left"] and len(following) == 2)
         or (text.any_in_class(following[:1], "being") and following[1:] == ["out", "of"])
         or (following[:1] == ["never"] and text.any_in_class(following[1:2], "arriving"))
@@ -183,6 +188,8 @@ def _no_human(named: str, match: Match, start: int, text: Parsed) -> str:
     likened = "as" in text.texts(
         max(first, match.start - 3), match.start
     )  # "a sentient traffic cone working as a guard"
+    if {"anthro", "anthropomorphic"} & set(text.texts(0, len(text.words))):
+        return f"the “{named}” {NO_HUMAN} but anthropomorphic"
     near = text.texts(first if likened else max(first, match.start - 4), match.start)
     odd = [word for word in near if text.in_class(word, "creature_adjectives")]
     if not odd and not any(m.has("beings", "worked_with") for m in text.matches):  # nobody else whose they might be

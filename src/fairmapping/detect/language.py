@@ -28,6 +28,7 @@ def why_foreign(text: Parsed) -> str:
     strange = len(foreign) + len(unknown) + sum(bool(word.typed) for word in text.words)
     if len(foreign) > english and strange >= (0.3 if len(foreign) > 1 else 0.4) * len(words):
         return f"“{foreign[0]}” is no English word"
-    if not english and len(words) > 1 and len(unknown) + len(foreign) > 0.5 * len(words):
+    typed = sum(bool(word.typed) for word in text.words) if len(unknown) > 1 else 0
+    if not english and len(words) > 1 and len(unknown) + len(foreign) + typed > (0.7 if typed else 0.5) * len(words):
         return f"“{[*unknown, *foreign][0]}” is no English word"
     return ""

@@ -122,6 +122,8 @@ class Lexicon:
 
     def mostly(self, text: str) -> str:
         """What an English word mostly is: "n", "v", "a", "s" (a function word); "" for one that is not known."""
+        if text in self.english.get("s", ()):
+            return "s"  # "in" and "by", whatever else they are
         for form in bases(text):
             for kind, words in self.english.items():
                 if form in words:

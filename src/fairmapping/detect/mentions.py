@@ -78,6 +78,8 @@ def _is_of_nobody(match: Match, text: Parsed) -> bool:
         return True  # "a fireman's helmet"
     if match.phrase in ("male", "female") and _is_of_a_thing(match, text):
         return True
+    if any(entry.attribute == "race" for entry in match.entries) and _is_an_animals(match, text):
+        return True
     if match.phrase.endswith(" eyes") and text.in_class(text.before(match.start), "of_an_animal"):
         return any(m.end == match.start - 1 and m.has("beings") for m in text.matches)  # "a husky with blue eyes"
     if text.in_class(match.phrase, "vocative") and (not after or text.in_class(after, "asking_kindly")):
@@ -88,6 +90,12 @@ def _is_of_nobody(match: Match, text: Parsed) -> bool:
     if text.in_class(match.phrase, "chess") and any("chess" in word.text for word in text.words):
         return True
     return asked or (text.before(match.start) == "its" and text.in_class(match.phrase, "beards"))
+
+
+def _is_an_animals(match: Match, text: Parsed) -> bool:
+    """Whether a people's name is an animal's: "an Asian elephant", but "an Asian elephant keeper"."""
+    animals = [m for m in text.at(match.end, "beings") if not m.has("fantasy", "settles") and text.next(match.end)]
+    return bool(animals) and not any(text.at(m.end, *_PEOPLE) and text.next(m.end) for m in animals)
 
 
 def _is_of_a_thing(match: Match, text: Parsed) -> bool:
@@ -125,7 +133,7 @@ def _of_a_person(match: Match, text: Parsed) -> bool:
         return not is_colour
     if match.phrase.startswith("of "):  # "a journalist of color"
         return any(m.end == match.start and m.has(*_PEOPLE) for m in text.matches)
-    if text.before(match.start) == "non":
+    if text.before(match.start) in ("non", "neither", "nor"):
         return True
     if text.in_class(text.before(match.start), "being"):
         somebody = any(m.has(*_PEOPLE) and match.start - 8 <= m.start < match.start for m in text.matches)

@@ -46,6 +46,8 @@ def is_name(match: Match, text: Parsed) -> bool:
     word = text.words[match.start]
     if text.in_class(text.before(match.start), "naming"):
         return True
+    if text.lexicon.mostly(word.text) == "s":
+        return False  # "Over the shoulder"
     after = text.words[match.end] if match.end < len(text.words) else None
     if not match.start and text.texts(1, 2) == ["the"] and text.at(2, "titles", "heads"):
         return True  # "art the upholsterer"
@@ -119,6 +121,7 @@ def named_in(text: Parsed) -> Iterator[tuple[int, int]]:
         known = text.lexicon.is_word(after.text)
         if not after.capital:
             named = ranked and not known and len(after.text) > 3 and not after.text.endswith("ing")
+            named = named and not text.any_in_class(text.texts(i + 2, i + 3), "articles")  # "nurse holdng a rabbit"
         elif title_case:
             named = ranked and not known
         elif ranked:  # also "coach Ted" and "Chef Rose"

@@ -54,8 +54,8 @@ def _certainty(match: Match, text: Parsed) -> float:
     if match.has("keyword"):
         return respelt
     after = text.next(match.end)
-    if match.phrase == "human" and after is not None and len(after.text) > 3 and text.is_noun(match.end):
-        return 0.9 * respelt if after.text.endswith("ing") else 0.0  # not "human customers"
+    if match.phrase == "human" and after is not None and text.at(match.end, "people", "titles", "heads"):
+        return 0.0  # "human customers"
     if match.has("generic"):
         return 0.9 * respelt
     if match.has("faint"):

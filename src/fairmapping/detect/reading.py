@@ -24,7 +24,7 @@ _TAGS = re.compile(
     r"(?:\s+[\d:.a-z]*\d[\d:.a-z]*|\s+raw)?(?!\w)"
     r"|\b(?:score|source|rating)_\w+|\bBREAK\b|\bembedding:\S+|https?://\S+|www\.\S+"
 )
-_WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*['’]?|\d[\w.]*|[^\w\s]|_")
+_WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*['’]?|\d(?:[\w.]*\w)?|[^\w\s]|_")
 _BREAKS = frozenset(",.;:!?|\n\r/\\•·—–(){}[]=")
 _QUOTES = frozenset('"“”„«»')
 _ABBREVIATIONS = frozenset(
@@ -73,6 +73,8 @@ def folded(text: str) -> str:
 @lru_cache(maxsize=65536)
 def forms(text: str) -> tuple[str, ...]:
     """A phrase as it stands, and with its last word in the singular."""
+    if text.endswith("ics"):
+        return (text,)  # "robotics" is no plural
     one = f"{text.removesuffix('people')}person" if text.endswith("people") and text != "people" else singular(text)
     if text.endswith("ies"):
         return text, one, text[:-1]  # "goalies"
