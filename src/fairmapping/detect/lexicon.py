@@ -122,7 +122,7 @@ class Lexicon:
 
     def mostly(self, text: str) -> str:
         """What an English word mostly is: "n", "v", "a", "s" (a function word); "" for one that is not known."""
-        if text in self.english.get("s", ()):
+        if text in self.classes["prepositions"]:
             return "s"  # "in" and "by", whatever else they are
         for form in bases(text):
             for kind, words in self.english.items():

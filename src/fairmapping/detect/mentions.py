@@ -116,7 +116,7 @@ def _of_a_person(match: Match, text: Parsed) -> bool:
         chewing = after is not None and after.text.endswith("ing") and text.in_class(match.phrase, "beards")
         of_somebody = after is None or len(after.text) < 3 or chewing or not text.is_noun(match.end)
         return of_somebody or bool(text.at(match.end, *_PEOPLE))
-    is_colour = text.in_class(match.phrase, "colours")
+    is_colour = text.in_class(match.phrase, "colours") and text.words[match.start].raw != "Polish"
     if after is not None and after.joined and after.text.endswith("ed"):
         return False  # "white-haired"
     proud = (

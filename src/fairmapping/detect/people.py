@@ -92,7 +92,8 @@ def _beginning(match: Match, text: Parsed) -> int:
     start = match.start
     while start and not text.words[start].starts and match.start - start < 2:
         before = text.words[start - 1]
-        if before.owns or not text.is_noun(start - 1) or text.at(start - 1, "settles"):
+        joins = before.text in ("or", "nor", "of")  # "without surgeons or nurses"
+        if before.owns or not (joins or text.is_noun(start - 1)) or text.at(start - 1, "settles"):
             break
         if text.in_class(before.text, "articles") or text.in_class(before.text, "none"):
             break

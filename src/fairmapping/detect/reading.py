@@ -73,8 +73,8 @@ def folded(text: str) -> str:
 @lru_cache(maxsize=65536)
 def forms(text: str) -> tuple[str, ...]:
     """A phrase as it stands, and with its last word in the singular."""
-    if text.endswith("ics"):
-        return (text,)  # "robotics" is no plural
+    if text.endswith("robotics"):
+        return (text,)  # no plural of "robotic"
     one = f"{text.removesuffix('people')}person" if text.endswith("people") and text != "people" else singular(text)
     if text.endswith("ies"):
         return text, one, text[:-1]  # "goalies"
