@@ -213,7 +213,8 @@ def _is_being(match: Match, start: int, being: Match, text: Parsed) -> bool:
         return sure and text.next(being.start) is not None and not text.words[match.end - 1].owns
     if being.end < match.start:
         between = text.texts(being.end, match.start)
-        if len(between) <= 9 and "as" in between[-3:] and text.within_phrase(max(being.end, match.start - 3), match.start):
+        near = text.within_phrase(max(being.end, match.start - 3), match.start)
+        if len(between) <= 9 and "as" in between[-3:] and near:
             return True  # "a cat in a tall hat as a chef"
         if len(between) <= 10 and text.any_in_class(between, "dressed"):
             return True
