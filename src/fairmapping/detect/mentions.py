@@ -73,7 +73,7 @@ def _is_of_nobody(match: Match, text: Parsed) -> bool:
     """ "Bro draw me a cook": whoever is asked is not in the picture. "Its beard" is an animal's."""
     after = text.words[match.end].text if match.end < len(text.words) else ""
     asked = not match.start and match.has("settles") and text.in_class(after, "asking")
-    owner = text.words[match.end - 1].owns and match.has("people") and match.phrase not in ("women", "men")
+    owner = text.words[match.end - 1].owns and match.has("titles", "heads")
     if owner and not shows_its_owner(match.end, text):
         return True  # "a fireman's helmet"
     if match.phrase in ("male", "female") and _is_of_a_thing(match, text):

@@ -93,6 +93,8 @@ def _beginning(match: Match, text: Parsed) -> int:
     while start and not text.words[start].starts and match.start - start < 2:
         before = text.words[start - 1]
         joins = before.text in ("or", "nor", "of")  # "without surgeons or nurses"
+        if before.text in ("not", "one"):
+            break
         if before.owns or not (joins or text.is_noun(start - 1)) or text.at(start - 1, "settles"):
             break
         if text.in_class(before.text, "articles") or text.in_class(before.text, "none"):

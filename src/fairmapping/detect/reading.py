@@ -30,6 +30,7 @@ _QUOTES = frozenset('"“”„«»')
 _ABBREVIATIONS = frozenset(
     ["dr", "prof", "st", "mr", "mrs", "ms", "sgt", "capt", "lt", "col", "gen", "cpl", "rev", "jr", "sr", "vs"]
 )
+_SOMEONE = re.compile(r"(?<=\bsome)1\b|(?<=\bany)1\b|(?<=\bevery)1\b", re.IGNORECASE)
 _SPACED = re.compile(r"(?<!\S)(?:[^\W\d_] ){3,}[^\W\d_](?!\S)")
 _PEOPLE_EMOJI = re.compile(
     r"\b(?:WOMAN|MAN|GIRL|BOY|WOMEN|MEN|BRIDE|PRINCESS|PRINCE|ADULT|PERSON|POLICE OFFICER|CONSTRUCTION WORKER|"
@@ -84,6 +85,7 @@ def forms(text: str) -> tuple[str, ...]:
 def words_of(prompt: str) -> list[Word]:
     """The words of a prompt, its notation left out."""
     text = _TAGS.sub(" , ", prompt[:LONGEST])
+    text = _SOMEONE.sub("one", text)
     text = _SPACED.sub(lambda match: match[0].replace(" ", ""), text)
     if not text.isascii():
         text = _emoji_as_words(text)
