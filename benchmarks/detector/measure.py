@@ -2,7 +2,7 @@
 
 python benchmarks/detector/measure.py                     # the half that was built on
 python benchmarks/detector/measure.py --set validation    # written later, and built on afterwards
-python benchmarks/detector/measure.py --set second        # and third: measured unseen once or twice, then built on
+python benchmarks/detector/measure.py --set second        # third, fourth: measured unseen, then built on
 python benchmarks/detector/measure.py --set untouched     # written and checked last, and not looked at
 python benchmarks/detector/measure.py --errors            # and every prompt that it gets wrong
 """
@@ -21,6 +21,7 @@ from fairmapping.metrics import wilson
 
 HERE = Path(__file__).parent
 ATTRIBUTES = ("gender", "race")
+SETS = ("build", "second", "third", "fourth", "validation", "untouched")
 
 
 def rows_of(name: str) -> list[dict[str, str]]:
@@ -36,7 +37,7 @@ def share(hits: int, n: int) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--set", default="build", choices=("build", "second", "third", "validation", "untouched"))
+    parser.add_argument("--set", default="build", choices=SETS)
     parser.add_argument("--errors", action="store_true")
     asked = parser.parse_args()
     rows = rows_of(asked.set)
