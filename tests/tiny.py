@@ -96,6 +96,13 @@ def make_sdxl() -> StableDiffusionXLPipeline:
     )
 
 
+def _t5(width: int) -> T5EncoderModel:
+    vocabulary = len(t5_tokenizer())
+    return T5EncoderModel(
+        T5Config(vocab_size=vocabulary, d_model=width, d_kv=8, d_ff=37, num_layers=2, num_heads=4, dropout_rate=0.0)
+    )
+
+
 def make_flux() -> FluxPipeline:
     """Flux: the sequence is T5's (32 wide), CLIP gives only the pooled; a second call encodes the negative prompt."""
     torch.manual_seed(2)
@@ -110,16 +117,13 @@ def make_flux() -> FluxPipeline:
         pooled_projection_dim=24,
         axes_dims_rope=(4, 4, 8),
     )
-    t5 = T5Config(
-        vocab_size=len(t5_tokenizer()), d_model=32, d_kv=8, d_ff=37, num_layers=2, num_heads=4, dropout_rate=0.0
-    )
     return _quiet(
         FluxPipeline(
             scheduler=FlowMatchEulerDiscreteScheduler(),
             vae=_vae(1, shift_factor=0.0609, scaling_factor=1.5035),
             text_encoder=CLIPTextModel(_clip(24)),
             tokenizer=clip_tokenizer(),
-            text_encoder_2=T5EncoderModel(t5),
+            text_encoder_2=_t5(32),
             tokenizer_2=t5_tokenizer(),
             transformer=transformer,
         )

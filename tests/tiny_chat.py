@@ -27,7 +27,7 @@ from diffusers import (
     ZImagePipeline,
     ZImageTransformer2DModel,
 )
-from tiny import _quiet, _vae, make_sdxl, t5_tokenizer
+from tiny import _quiet, _t5, _vae, make_sdxl, t5_tokenizer
 from tokenizers import AddedToken
 from transformers import (
     Mistral3Config,
@@ -38,8 +38,6 @@ from transformers import (
     Qwen3Config,
     Qwen3ForCausalLM,
     Qwen3Model,
-    T5Config,
-    T5EncoderModel,
     UMT5Config,
     UMT5EncoderModel,
 )
@@ -180,13 +178,10 @@ def make_chroma() -> ChromaPipeline:
             approximator_hidden_dim=16,
             approximator_layers=1,
         )
-    t5 = T5Config(
-        vocab_size=len(t5_tokenizer()), d_model=32, d_kv=8, d_ff=37, num_layers=2, num_heads=4, dropout_rate=0.0
-    )
     pipe = ChromaPipeline(
         scheduler=FlowMatchEulerDiscreteScheduler(),
         vae=_vae(1, shift_factor=0.0609, scaling_factor=1.5035),
-        text_encoder=T5EncoderModel(t5),
+        text_encoder=_t5(32),
         tokenizer=t5_tokenizer(),
         transformer=transformer,
     )

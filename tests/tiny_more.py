@@ -27,7 +27,7 @@ from diffusers import (
     StableDiffusionPipeline,
 )
 from diffusers.pipelines.kolors.tokenizer import ChatGLMTokenizer, SPTokenizer
-from tiny import _ALPHABET, _clip, _ddim, _quiet, _unet, _vae, clip_tokenizer, make_sd, t5_tokenizer
+from tiny import _ALPHABET, _clip, _ddim, _quiet, _t5, _unet, _vae, clip_tokenizer, make_sd, t5_tokenizer
 from tokenizers import processors
 from transformers import (
     CLIPTextModel,
@@ -35,8 +35,6 @@ from transformers import (
     Gemma2Config,
     Gemma2Model,
     GemmaTokenizer,
-    T5Config,
-    T5EncoderModel,
 )
 
 
@@ -275,13 +273,6 @@ class _Letters(SPTokenizer):
 
     def IdToPiece(self, index: int) -> str:  # noqa: N802
         return self.pieces[index]
-
-
-def _t5(width: int) -> T5EncoderModel:
-    vocabulary = len(t5_tokenizer())
-    return T5EncoderModel(
-        T5Config(vocab_size=vocabulary, d_model=width, d_kv=8, d_ff=37, num_layers=2, num_heads=4, dropout_rate=0.0)
-    )
 
 
 def _gemma() -> Gemma2Model:

@@ -17,13 +17,11 @@ from __future__ import annotations
 
 import functools
 import inspect
-import math
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor
 
 from .embed import Encoding, check_pipeline, read, watched
@@ -70,13 +68,10 @@ def attach(
     if is_attached(pipe):
         raise RuntimeError(f"this {type(pipe).__name__} has a map attached already; detach(pipe) it first")
     check_pipeline(pipe)
-    if not math.isfinite(strength):
-        raise ValueError(f"strength is {strength}; give a number, 0 for none of the map and 1 for all of it")
     fair_map.check_encoder(fingerprint(pipe))
     if not isinstance(quota, Decided):
         quota = quota_of(fair_map, quota)
     attachment = Attachment(fair_map, strength, quota, detector_of(fair_map, detector))
-    attachment.decide([""])  # a detector of other attributes is refused here
     pipe.__class__ = _mapping_class(type(pipe), attachment)
 
 
@@ -197,20 +192,16 @@ def _mapped(
     applied: Sequence[tuple[str, ...]],
     cells: Sequence[Cell] | None,
 ) -> Any:
-    """``returned`` with the positive sequence, and the pooled where there is one, mapped; rows in which the map is not
-    applied are left as they are, bit for bit."""
+    """``returned`` with the positive sequence, and the pooled where there is one, mapped."""
     if not any(applied):
         return returned
-    fair_map, strength = attachment.fair_map, attachment.strength
-    rows = torch.tensor([bool(names) for names in applied], device=found.sequence.device)
-    moved = fair_map(found.sequence, found.mask, strength, cells)
-    sequence: Any = torch.where(rows[:, None, None], moved, found.sequence)
+    sequence: Any
+    sequence, pooled = attachment.move(found.sequence, found.mask, found.pooled, applied, cells)
     if found.ragged:
         sequence = [row[mask] for row, mask in zip(sequence, found.mask, strict=True)]
     if isinstance(returned, Tensor):
         return sequence
     result = [sequence, *returned[1:]]
-    if found.pooled_index is not None and found.pooled is not None:
-        pooled = fair_map.map_pooled(found.pooled, strength, cells)
-        result[found.pooled_index] = torch.where(rows[:, None], pooled, found.pooled)
+    if found.pooled_index is not None:
+        result[found.pooled_index] = pooled
     return tuple(result)

@@ -195,8 +195,8 @@ def read(pipe: Any, returned: Any, arguments: Mapping[str, Any], masks: Sequence
     repeats = next((arguments[name] for name in _REPEATS if arguments.get(name)), 1)
     rows = len(texts) * repeats
     if isinstance(first, list) and len(first) == rows and all(_is_tensor(x, 2) for x in first):
-        mask = torch.nn.utils.rnn.pad_sequence([x.new_ones(len(x), dtype=torch.bool) for x in first], batch_first=True)
-        return Encoding(torch.nn.utils.rnn.pad_sequence(first, batch_first=True), mask, None, None, True)
+        real = torch.nn.utils.rnn.pad_sequence([x.new_ones(len(x), dtype=torch.bool) for x in first], batch_first=True)
+        return Encoding(torch.nn.utils.rnn.pad_sequence(first, batch_first=True), real, None, None, True)
     if not _is_tensor(first, 3) or len(first) != rows:
         shape = tuple(first.shape) if isinstance(first, Tensor) else type(first).__name__
         raise TypeError(
@@ -206,16 +206,13 @@ def read(pipe: Any, returned: Any, arguments: Mapping[str, Any], masks: Sequence
     names = inspect.signature(type(pipe).encode_prompt).parameters
     rest = [(i, x) for i, x in enumerate(elements) if i and _is_tensor(x, 2) and len(x) == rows]
     pooled_index, pooled = rest.pop(0) if rest and _names(names, "pooled") else (None, None)
-    every = first.new_ones(first.shape[:2], dtype=torch.bool)
-    own = next((x.bool() for _, x in rest if x.shape == every.shape), None) if _names(names, "mask") else None
-    given = next((mask for mask in masks if mask.shape == (len(texts), first.shape[1])), None)
-    if own is None and given is None and _names(names, "mask"):  # QwenImage leaves out one that is true throughout
-        own = first.ne(0).any(-1)
-    if own is None and given is None:
-        given = _tokenizer_mask(pipe, texts, arguments, first.shape[1], first.shape[2])
-    if own is None:
-        own = first.ne(0).any(-1) if given is None else given.to(first.device).repeat_interleave(repeats, dim=0)
-    mask = own
+    returns_mask = _names(names, "mask")
+    mask = next((x.bool() for _, x in rest if returns_mask and x.shape == first.shape[:2]), None)
+    if mask is None:
+        given = next((own for own in masks if own.shape == (len(texts), first.shape[1])), None)
+        if given is None and not returns_mask:  # QwenImage leaves out one that is true throughout
+            given = _tokenizer_mask(pipe, texts, arguments, first.shape[1], first.shape[2])
+        mask = first.ne(0).any(-1) if given is None else given.to(first.device).repeat_interleave(repeats, dim=0)
     return Encoding(first, mask, pooled, pooled_index, False)
 
 

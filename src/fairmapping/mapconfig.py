@@ -84,9 +84,8 @@ def read_config(content: bytes, path: Path) -> tuple[MapConfig, dict[str, str]]:
             f"{path} has schema_version {written} and this fairmapping reads up to {SCHEMA_VERSION}; "
             "upgrade it: pip install --upgrade fairmapping"
         )
-    before = (
-        {"model.safetensors": values.pop("weights_sha256")} if "weights_sha256" in values else {}
-    )  # schemas 1 and 2
+    # schemas 1 and 2 had one checksum
+    before = {"model.safetensors": values.pop("weights_sha256")} if "weights_sha256" in values else {}
     checksums = values.pop("sha256", before)
     if not isinstance(checksums, dict):
         raise ValueError(f"{path}: sha256 is {checksums!r}, no dict; save or fetch the map again")

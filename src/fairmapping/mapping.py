@@ -22,7 +22,7 @@ from .mapconfig import SCHEMA_VERSION, MapConfig, model_card
 from .prompts import Cell
 from .shifts import GroupShifts
 
-__all__ = ["SCHEMA_VERSION", "FairMap", "MapConfig"]
+__all__ = ["SCHEMA_VERSION", "FairMap", "MapConfig", "check_strength"]
 
 _PROBE_TOLERANCE = 0.05
 
@@ -270,6 +270,12 @@ def _checked(matrix: Tensor, vector: Tensor | None, prefix: str) -> tuple[Tensor
     return matrix.detach().float().clone(), vector.detach().float().clone()
 
 
+def check_strength(strength: float) -> None:
+    """Raises ValueError for one that is no number."""
+    if not math.isfinite(strength):
+        raise ValueError(f"strength is {strength}; give a number, 0 for none of the map and 1 for all of it")
+
+
 def _move(x: Tensor, weight: Tensor, bias: Tensor, rows: Tensor | None, strength: float, what: str) -> Tensor:
     """x + strength * (x (W - I) + b); the bias on ``rows`` only, on none of them where that is None.
 
@@ -278,8 +284,7 @@ def _move(x: Tensor, weight: Tensor, bias: Tensor, rows: Tensor | None, strength
     """
     if not x.is_floating_point() or x.ndim == 0 or x.shape[-1] != len(weight):
         raise ValueError(f"{what} are {x.dtype} of shape {tuple(x.shape)}; the map takes floats (..., {len(weight)})")
-    if not math.isfinite(strength):
-        raise ValueError(f"strength is {strength}; give a number, 0 for none of the map and 1 for all of it")
+    check_strength(strength)
     if strength == 0:
         return x
     change = weight - torch.eye(len(weight), dtype=weight.dtype, device=weight.device)

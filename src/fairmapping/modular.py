@@ -7,7 +7,6 @@ prompt has names of its own and stays untouched. The prompts are decided on as i
 from __future__ import annotations
 
 import copy
-import math
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -40,8 +39,6 @@ class FairMapBlock(ModularPipelineBlocks):
         detector: DetectorSource = "auto",
     ) -> None:
         super().__init__()
-        if not math.isfinite(strength):
-            raise ValueError(f"strength is {strength}; give a number, 0 for none of the map and 1 for all of it")
         self.attachment = Attachment(fair_map, strength, quota_of(fair_map, quota), detector_of(fair_map, detector))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> FairMapBlock:
@@ -71,13 +68,9 @@ class FairMapBlock(ModularPipelineBlocks):
         block = self.get_block_state(state)
         texts = [block.prompt] if isinstance(block.prompt, str) else list(block.prompt)
         applied, cells = self.attachment.plan(texts)
-        rows = torch.tensor([bool(names) for names in applied], device=block.prompt_embeds.device)
-        fair_map, strength = self.attachment.fair_map, self.attachment.strength
-        moved = fair_map(block.prompt_embeds, None, strength, cells)
-        block.prompt_embeds = torch.where(rows[:, None, None], moved, block.prompt_embeds)
-        if block.pooled_prompt_embeds is not None:
-            pooled = fair_map.map_pooled(block.pooled_prompt_embeds, strength, cells)
-            block.pooled_prompt_embeds = torch.where(rows[:, None], pooled, block.pooled_prompt_embeds)
+        block.prompt_embeds, block.pooled_prompt_embeds = self.attachment.move(
+            block.prompt_embeds, None, block.pooled_prompt_embeds, applied, cells
+        )
         self.set_block_state(state, block)
         return components, state
 

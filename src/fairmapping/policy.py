@@ -5,17 +5,18 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
+
+import torch
+from torch import Tensor
 
 from .detect import Decision, Detector
+from .mapping import FairMap, check_strength
 from .prompts import Cell
 from .provenance import map_digest
 from .quota import Quota, QuotaSource, resolve_quota
 from .receipts import Receipt
 from .targets import Targets
-
-if TYPE_CHECKING:
-    from .mapping import FairMap
 
 __all__ = ["Attachment", "Decided", "DetectorSource", "applied_by", "detector_of", "quota_of"]
 
@@ -37,13 +38,20 @@ class Decided:
 
 @dataclass
 class Attachment:
-    """What is attached to a pipeline, ``receipts`` telling what was done in its last call."""
+    """What is attached to a pipeline, ``receipts`` telling what was done in its last call.
+
+    Raises ValueError for a strength that is no number and a detector that does not know the map's attributes.
+    """
 
     fair_map: FairMap
     strength: float
     quota: Quota | Decided | None
     detector: Detector | None
     receipts: list[Receipt] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        check_strength(self.strength)
+        self.decide([""])  # a detector of other attributes is refused here
 
     @functools.cached_property
     def digest(self) -> str:
@@ -74,6 +82,22 @@ class Attachment:
             for i, (text, decision, names) in enumerate(zip(texts, decisions, applied, strict=True))
         ]
         return applied, cells
+
+    def move(
+        self,
+        sequence: Tensor,
+        mask: Tensor | None,
+        pooled: Tensor | None,
+        applied: Sequence[tuple[str, ...]],
+        cells: Sequence[Cell] | None,
+    ) -> tuple[Tensor, Tensor | None]:
+        """The embeddings (N, L, D) and the pooled ones (N, P), mapped; rows in which nothing is ``applied`` are left as
+        they are, bit for bit."""
+        rows = torch.tensor([bool(names) for names in applied], device=sequence.device)
+        moved = torch.where(rows[:, None, None], self.fair_map(sequence, mask, self.strength, cells), sequence)
+        if pooled is not None:
+            pooled = torch.where(rows[:, None], self.fair_map.map_pooled(pooled, self.strength, cells), pooled)
+        return moved, pooled
 
     def receipt(self, text: str, decision: Decision | None, applied: tuple[str, ...], cell: Cell) -> Receipt:
         targets = self.quota.targets if isinstance(self.quota, Quota) else None

@@ -123,12 +123,11 @@ class Quota:
             raise ValueError(f"{len(prompts)} prompts need as many keywords, got {len(keywords)}")
         cells: list[Cell] = [()] * len(prompts)
         mixed = self.scope != "prompt" and bool(self.targets.by_keyword)
+        every = self.attributes
         for i, key in self._visits(prompts):
-            shares = self.targets.cells(keywords[i], None if applied is None else applied[i])
-            if (
-                applied is not None
-                and (open_ := [name for name in self.attributes if name in applied[i]]) != self.attributes
-            ):
+            open_ = every if applied is None else [name for name in every if name in applied[i]]
+            shares = self.targets.cells(keywords[i], open_)
+            if open_ != every:
                 key = f"{key} ({', '.join(open_)} open)"
             if any(shares):
                 turns = self._turns.pop(key, None) or _Turns(self.seed, key, mixed=mixed)

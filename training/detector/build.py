@@ -106,6 +106,9 @@ class WordNet:
         found = self.senses.get((lemma, pos))
         return (found[0][2], found[0][3]) if found else None
 
+    def is_mostly_noun(self, lemma: str) -> bool:
+        return self.weight(lemma, "n") > sum(self.weight(lemma, pos) for pos in "var")
+
     def weight(self, lemma: str, pos: str) -> float:
         return sum(count for _, count, _, _ in self.senses.get((lemma, pos), ())) + 0.1 * len(
             self.senses.get((lemma, pos), ())
@@ -379,7 +382,7 @@ def persons(net: WordNet) -> set[str]:
         and lemma.isalpha()
         and len(lemma) > 3
         and senses[0][3] not in net.instance
-        and net.weight(lemma, "n") > net.weight(lemma, "v") + net.weight(lemma, "a") + net.weight(lemma, "r")
+        and net.is_mostly_noun(lemma)
     }
 
 
@@ -388,11 +391,7 @@ def animals(net: WordNet) -> set[str]:
     return {
         folded(lemma)
         for (lemma, pos), senses in net.senses.items()
-        if pos == "n"
-        and senses[0][2] == ANIMAL
-        and lemma.islower()
-        and len(lemma) > 2
-        and net.weight(lemma, "n") > net.weight(lemma, "v") + net.weight(lemma, "a") + net.weight(lemma, "r")
+        if pos == "n" and senses[0][2] == ANIMAL and lemma.islower() and len(lemma) > 2 and net.is_mostly_noun(lemma)
     } - {
         "human",
         "man",

@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 
 from .options import Attributes, MapSource
-from .printing import out_console, print_decision, print_receipt
+from .printing import print_decision, print_receipt
 from .typed import map_of, split
 
 
@@ -48,5 +48,3 @@ def explain(
             print_receipt(read_receipt(path), escape(str(path)))
         else:
             print_decision(detector.decide(text, asked))
-    if not what:
-        out_console.print("Nothing to explain")

@@ -102,11 +102,9 @@ def _in_negative_prompt(match: Match, text: Parsed) -> bool:
 def _denied(named: str, match: Match, start: int, text: Parsed) -> str:
     before = text.texts(text.begins(start), start)
     last = [
-        word.text
-        for i, word in enumerate(
-            text.words[max(text.begins(start), start - 4) : start], max(text.begins(start), start - 4)
-        )
-        if not text.in_class(word.text, "articles") and not text.words[i + 1].joined  # "a no-nonsense judge"
+        text.words[i].text
+        for i in range(max(text.begins(start), start - 4), start)
+        if not text.in_class(text.words[i].text, "articles") and not text.words[i + 1].joined  # "a no-nonsense judge"
     ]
     following = text.texts(match.end, match.end + 3) if text.next(match.end) else []
     if (
@@ -121,7 +119,7 @@ def _denied(named: str, match: Match, start: int, text: Parsed) -> str:
         or (text.any_in_class(following[:1], "gone") and text.next(match.end + 1) is None)
         or text.any_in_class(following[:1], "not_now")
         or (match.has("generic") and following[:1] in (["went"], ["left"], ["fled"]))
-        or (match.has("generic") and following[:2] in (["has", "gone"], ["had", "gone"], ["had", "left"]))
+        or (match.has("generic") and following[:2] in (["had", "gone"], ["had", "left"]))
         or (following[:1] in (["has"], ["have"], ["had"]) and following[1:] == ["left"] and len(following) == 2)
         or (text.any_in_class(following[:1], "being") and following[1:] == ["out", "of"])
         or (following[:1] == ["never"] and text.any_in_class(following[1:2], "arriving"))

@@ -25,10 +25,11 @@ def why_foreign(text: Parsed) -> str:
         if i not in known and len(w.text) > 2 and w.text not in foreign and not text.lexicon.is_word(w.text)
     ]
     english = sum(text.in_class(w.typed or w.text, "english_only") for _, w in words)
-    strange = len(foreign) + len(unknown) + sum(bool(word.typed) for word in text.words)
+    typed = sum(bool(word.typed) for word in text.words)
+    strange = len(foreign) + len(unknown) + typed
     if len(foreign) > english and strange >= (0.3 if len(foreign) > 1 else 0.4) * len(words):
         return f"“{foreign[0]}” is no English word"
-    typed = sum(bool(word.typed) for word in text.words) if len(unknown) > 1 else 0
+    typed = typed if len(unknown) > 1 else 0
     if not english and len(words) > 1 and len(unknown) + len(foreign) + typed > (0.7 if typed else 0.5) * len(words):
         return f"“{[*unknown, *foreign][0]}” is no English word"
     return ""

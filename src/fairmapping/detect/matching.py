@@ -127,7 +127,7 @@ def matches(words: Sequence[Word], lexicon: Lexicon, extra: Extra) -> list[Match
     found: list[Match] = []
     for start, first in enumerate(words):
         here = []
-        one = forms(first.text)[:2][-1]  # "painters tape" is looked up as "painter tape", too
+        one = forms(first.text)[-1]  # "painters tape" is looked up as "painter tape", too
         reach = max(lexicon.reach.get(first.text, 1), lexicon.reach.get(one, 1), longest, 2)
         for end in range(start + 1, min(start + reach, len(words)) + 1):
             if end - start > 1 and words[end - 1].starts:

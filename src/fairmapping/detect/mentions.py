@@ -81,11 +81,11 @@ def _is_of_nobody(match: Match, text: Parsed) -> bool:
     if any(entry.attribute == "race" for entry in match.entries) and _is_an_animals(match, text):
         return True
     if match.phrase.endswith(" eyes") and text.in_class(text.before(match.start), "of_an_animal"):
-        return any(m.end == match.start - 1 and m.has("beings") for m in text.matches)  # "a husky with blue eyes"
+        return text.ending(match.start - 1, "beings")  # "a husky with blue eyes"
     if text.in_class(match.phrase, "vocative") and (not after or text.in_class(after, "asking_kindly")):
         every = text.texts(0, len(text.words))
         asks = text.any_in_class(every, "asking") or text.any_in_class(every, "asking_kindly")
-        apart = text.words[match.start].starts or any(m.end == match.start and m.has(*_PEOPLE) for m in text.matches)
+        apart = text.words[match.start].starts or text.ending(match.start, *_PEOPLE)
         return asks and (apart or text.in_class(text.before(match.start), "asking_kindly"))
     if text.in_class(match.phrase, "chess") and any("chess" in word.text for word in text.words):
         return True
@@ -127,12 +127,12 @@ def _of_a_person(match: Match, text: Parsed) -> bool:
     alone = after is None or (proud and not text.at(match.end + 1, "may settle"))  # "black and proud"
     if text.words[match.start].starts and alone and len(text.words) > len(match):
         return True
-    if after is None and any(m.end == match.start and m.has(*_PEOPLE) for m in text.matches):
+    if after is None and text.ending(match.start, *_PEOPLE):
         return True  # "surgeon (Indian)"
     if after is not None and text.in_class(after.text, "institutions"):
         return not is_colour
     if match.phrase.startswith("of "):  # "a journalist of color"
-        return any(m.end == match.start and m.has(*_PEOPLE) for m in text.matches)
+        return text.ending(match.start, *_PEOPLE)
     if text.before(match.start) in ("non", "neither", "nor"):
         return True
     if text.in_class(text.before(match.start), "being"):

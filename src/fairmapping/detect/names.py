@@ -128,6 +128,6 @@ def named_in(text: Parsed) -> Iterator[tuple[int, int]]:
             named = not known or not here.capital or bool(text.at(i + 1, "names_and_words"))
         else:
             called = not known or (not here.capital and bool(text.at(i + 1, "names_and_words")))  # "farmer Olive"
-            named = called and any(m.end == i + 1 and m.has("titles", "heads", "people") for m in text.matches)
+            named = called and text.ending(i + 1, "titles", "heads", "people")
         if named:
             yield i, i + 2

@@ -32,6 +32,10 @@ class Parsed:
         """The matches that begin at a word and are of one of these kinds."""
         return [match for match in self._starting.get(place, ()) if not kinds or match.has(*kinds)]
 
+    def ending(self, place: int, *kinds: str) -> bool:
+        """Whether a match of one of these kinds ends right before a word."""
+        return any(match.end == place and match.has(*kinds) for match in self.matches)
+
     def next(self, place: int) -> Word | None:
         """The word at ``place`` if it goes on with the phrase of the word before."""
         return self.words[place] if place < len(self.words) and not self.words[place].starts else None

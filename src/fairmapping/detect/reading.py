@@ -73,12 +73,12 @@ def folded(text: str) -> str:
 
 @lru_cache(maxsize=65536)
 def forms(text: str) -> tuple[str, ...]:
-    """A phrase as it stands, and with its last word in the singular."""
+    """A phrase as it stands, and with its last word in the singular, which comes last where it might be two."""
     if text.endswith("robotics"):
         return (text,)  # no plural of "robotic"
     one = f"{text.removesuffix('people')}person" if text.endswith("people") and text != "people" else singular(text)
     if text.endswith("ies"):
-        return text, one, text[:-1]  # "goalies"
+        return text, text[:-1], one  # "goalies"
     return (text,) if one == text else (text, one)
 
 
