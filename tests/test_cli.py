@@ -22,6 +22,7 @@ from fairmapping.cli import app, printing
 from fairmapping.mapping import FairMap, MapConfig
 from fairmapping.results import Audit
 from fairmapping.shifts import GroupShifts
+from fairmapping.store import Place
 from fairmapping.text_route import fit_text
 
 SOURCE = str(Path(demo.__file__).parents[1])
@@ -181,21 +182,29 @@ def test_ctrl_c_says_how_to_go_on(tiny: Any, monkeypatch: pytest.MonkeyPatch) ->
     assert not list(Path("run").glob(".lock"))
 
 
-def test_a_broken_image_is_named_with_what_to_do(tiny: Any) -> None:
+def test_a_broken_image_is_drawn_again(tiny: Any) -> None:
     asked = ["audit", "--keywords", "nurse", "--attributes", "gender", "--template", "a {words}", "--images", 1]
     asked += ["--steps", 1, "--judge", "test_audit:Shade", "--out", "run"]
     ok(*asked)
     (image,) = Path("run").rglob("*.png")
     content = image.read_bytes()
     image.write_bytes(content[:40] + b"nonsense" + content[40:])
-    result = run(*asked)
-    assert result.exit_code == 2
-    output = " ".join(result.output.split())
-    assert f"{image.name} is no readable image" in output
-    assert "delete it, and the same call draws it again" in output
-    image.unlink()
     ok(*asked)
     assert image.read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        (["--workers", 2], "--workers goes with --ray"),
+        (["--out", "nowhere://x"], "'nowhere://x' is no folder or address"),
+        (["--store", "zip"], "zip"),
+    ],
+)
+def test_a_place_or_cluster_that_is_none_is_told(tiny: Any, more: list[Any], says: str) -> None:
+    result = run("generate", "a nurse", *more)
+    assert result.exit_code == 2
+    assert says in " ".join(result.output.split())
 
 
 def test_fit_leaves_the_objective_to_the_library(tiny: Any) -> None:
@@ -298,7 +307,7 @@ def test_generate_and_audit_under_a_quota(tiny: Any, tiny_sampled: Any) -> None:
     Path("shares.csv").write_text("keyword,women\nnurse,100\ncook,0\n")
     few = ["--images", 2, "--steps", 1, "--map", "map", "--quota", "shares.csv"]
     ok("generate", "a portrait of a nurse", *few, "--out", "g")
-    assert {dict(row.assigned)["gender"] for row in runs.read_manifest(Path("g"))} == {"female"}
+    assert {dict(row.assigned)["gender"] for row in runs.read_rows(Place("g"))} == {"female"}
     asked = ["--keywords", "cook,nurse", "--attributes", "gender", "--template", "a {words}"]
     output = ok("audit", *asked, *few, "--judge", "test_audit:Shade", "--out", "run")
     assert "mapped, assigned gender" in output

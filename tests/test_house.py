@@ -22,8 +22,9 @@ PACKAGE = Path(fairmapping.__file__).parent
 # A module may import those further up, never one on its own line or below. Modules of a subpackage go by the
 # subpackage's name and may import each other.
 ROAD = (
-    {"english", "wordfiles", "mapconfig", "metrics", "progress", "runs"},
-    {"estimates", "prompts"},
+    {"english", "wordfiles", "mapconfig", "metrics", "progress", "store"},
+    {"estimates", "prompts", "tables"},
+    {"runs"},
     {"shifts", "pairs", "agreement", "detect", "receipts"},
     {"mapfile"},
     {"mapping"},
@@ -38,7 +39,10 @@ ROAD = (
     {"text_route"},
     {"provenance"},
     {"policy"},
-    {"attach", "modular"},
+    {"attach", "modular", "plan"},
+    {"draw", "ledger"},
+    {"work"},
+    {"cluster"},
     {"generate"},
     {"denoiser_route", "calibration"},
     {"calibrated_route"},
@@ -52,10 +56,13 @@ ROAD = (
     {"demo"},
     {"cli"},
 )
-ALONE = {"english", "wordfiles", "mapconfig", "metrics", "progress", "runs"}
+ALONE = {"english", "wordfiles", "mapconfig", "metrics", "progress", "store"}
 KNOW_DIFFUSERS = {"embed", "attach", "modular", "generate", "portraits", "pipelines"}
 NO_TORCH = {
+    "store",
+    "tables",
     "runs",
+    "ledger",
     "english",
     "wordfiles",
     "prompts",
@@ -154,7 +161,11 @@ def test_who_knows_what(path: Path) -> None:
 
 def test_what_is_imported_is_declared() -> None:
     table = tomllib.loads((PACKAGE.parents[1] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    requirements = [*table["dependencies"], *table["optional-dependencies"]["portraits"]]
+    requirements = [
+        *table["dependencies"],
+        *table["optional-dependencies"]["portraits"],
+        *table["optional-dependencies"]["scale"],
+    ]
     declared = {re.split(r"[^\w-]", line)[0].replace("-", "_") for line in requirements}
     used = set().union(*(foreign(path) for path in modules())) - {"fairmapping", *sys.stdlib_module_names}
     assert {PROVIDED_BY.get(name, name) for name in used} <= declared

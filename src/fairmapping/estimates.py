@@ -38,7 +38,7 @@ def frame(judged: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     """Judged rows as the DataFrame of an Audit."""
     judged = list(judged)
     rows = pd.DataFrame(judged)
-    for name in ("groups", "assigned"):  # audits of before there were quotas lack the latter
+    for name in ("groups", "assigned"):  # rows that no quota was asked for may lack the latter
         rows[name] = [tuple((attribute, group) for attribute, group in row.get(name) or ()) for row in judged]
     return rows
 

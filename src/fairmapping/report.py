@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from . import __version__, sections
 from .results import ARMS, Audit
-from .runs import write_text
+from .store import write_text
 from .words import count, listing, noun
 
 if TYPE_CHECKING:

@@ -31,6 +31,11 @@ class DetectorMode(str, Enum):
     off = "off"
 
 
+class StoreKind(str, Enum):
+    files = "files"
+    webdataset = "webdataset"
+
+
 class OffloadMode(str, Enum):
     model = "model"
     sequential = "sequential"
@@ -96,3 +101,24 @@ Guidance = Annotated[
     float | None, typer.Option(help="Guidance scale; by default the model's.", rich_help_panel="Drawing")
 ]
 Batch = Annotated[int, typer.Option("--batch-size", min=1, help="Images drawn at once.", rich_help_panel="Drawing")]
+StoreOption = Annotated[
+    StoreKind, typer.Option("--store", help="A PNG file an image, or a tar file a batch (WebDataset).")
+]
+RayAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--ray",
+        help="Work on a Ray cluster: `local`, `auto`, or an address such as ray://host:10001.",
+        rich_help_panel="Cluster",
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(min=1, help="Ray workers; by default one per GPU, or per CPU.", rich_help_panel="Cluster"),
+]
+Threads = Annotated[
+    int,
+    typer.Option(
+        "--threads", min=1, help="CPU threads of each Ray worker; they can change last bits.", rich_help_panel="Cluster"
+    ),
+]
