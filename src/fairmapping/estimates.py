@@ -24,6 +24,7 @@ __all__ = [
     "mean_over_keywords",
     "mean_share",
     "named",
+    "pair_counts",
     "paired",
     "share_of",
     "summed",
@@ -50,16 +51,15 @@ def by_keyword(
 
     confusion (K, K): the judge's, where its card has one.
     """
-    by = neutral.groupby(["arm", "keyword"], sort=False)
-    table = by.agg(
-        images=("image", "size"),
-        no_face=("faces", lambda faces: int((faces == 0).sum())),
-        several=("faces", lambda faces: int((faces > 1).sum())),
-        judged=(attribute, "count"),
-    )
-    counts = np.stack([by[attribute].agg(lambda labels, g=group: int((labels == g).sum())) for group in groups], -1)
+    by = neutral.groupby(["arm", "keyword"], sort=False, observed=True)
+    number, faces = by.ngroup().to_numpy(), neutral["faces"].to_numpy()
+    table = by.agg(images=("faces", "size"))
+    for name, chosen in (("no_face", faces == 0), ("several", faces > 1)):
+        table[name] = np.bincount(number[chosen], minlength=len(table))
+    judged = np.bincount(number[neutral[attribute].notna().to_numpy()], minlength=len(table))
+    counts = _counted(number, len(table), _places(neutral[attribute], groups), len(groups))
     table["n"] = counts.sum(-1)
-    table["other"] = table.pop("judged") - table["n"]
+    table["other"] = judged - table["n"]
     low, high = metrics.wilson(counts, table[["n"]].to_numpy())
     none = table["n"].to_numpy() == 0
     parts = {"_count": counts, "": metrics.shares(counts), "_low": low, "_high": high}
@@ -80,22 +80,47 @@ def cell_counts(neutral: pd.DataFrame, groups: Mapping[str, Sequence[str]]) -> d
     """Arm -> counts, a row per keyword and a column per cell of the product of the attributes' groups, unseen ones
     too. groups: attribute -> those asked about."""
     cells = list(product(*groups.values()))
-    seen = neutral[list(groups)].apply(tuple, axis=1) if len(neutral) else pd.Series(dtype=object)
-    place = {cell: number for number, cell in enumerate(cells)}
-    numbers = neutral.assign(cell=seen.map(place))
-    found: dict[str, pd.DataFrame] = {}
-    for arm, part in numbers.groupby("arm", sort=False):
-        by = {
-            keyword: np.bincount(rows["cell"].dropna().astype(int), minlength=len(cells))
-            for keyword, rows in part.groupby("keyword", sort=False)
-        }
-        found[str(arm)] = pd.DataFrame(list(by.values()), index=list(by), columns=cells)
-    return found
+    place = np.zeros(len(neutral), int)
+    for attribute, names in groups.items():
+        found = _places(neutral[attribute], names)
+        place = np.where((place >= 0) & (found >= 0), place * len(names) + found, -1)
+    by = neutral.groupby(["arm", "keyword"], sort=False, observed=True)
+    counts = _counted(by.ngroup().to_numpy(), by.ngroups, place, len(cells))
+    table = pd.DataFrame(counts, index=by.size().index, columns=pd.Index(cells, tupleize_cols=False))
+    arms = table.index.get_level_values("arm")
+    return {str(arm): table[arms == arm].droplevel("arm") for arm in dict.fromkeys(arms)}
+
+
+def pair_counts(pairs: pd.DataFrame, keywords: Sequence[str], groups: Sequence[str]) -> np.ndarray:
+    """(N, K * K): of each keyword, the pairs of :func:`paired` by their raw and their mapped group."""
+    number = pd.Index(keywords).get_indexer(pairs.index.get_level_values("keyword"))
+    raw, mapped = (_places(pairs[arm], groups) for arm in ("raw", "mapped"))
+    place = np.where((raw >= 0) & (mapped >= 0) & (number >= 0), raw * len(groups) + mapped, -1)
+    return _counted(number, len(keywords), place, len(groups) ** 2)
+
+
+def _places(labels: pd.Series, groups: Sequence[str]) -> np.ndarray:
+    """The place of each label among the groups, -1 for none of them."""
+    return pd.Index(groups).get_indexer(labels)
+
+
+def _counted(number: np.ndarray, numbers: int, place: np.ndarray, places: int) -> np.ndarray:
+    """(numbers, places): how many rows have both; a place of -1 counts nowhere."""
+    known = place >= 0
+    both = number[known] * places + place[known]
+    return np.bincount(both, minlength=numbers * places).reshape(numbers, places)
 
 
 def paired(rows: pd.DataFrame, attribute: str) -> pd.DataFrame:
     """Labels of both arms side by side, where both arms have a judged face."""
-    return rows.pivot(index=["keyword", "prompt", "seed"], columns="arm", values=attribute).dropna()
+    keys = ["keyword", "prompt", "seed"]
+    raw, mapped = (rows.loc[rows["arm"] == arm, [*keys, attribute]] for arm in ("raw", "mapped"))
+    if len(raw) == len(mapped) and all(np.array_equal(raw[key], mapped[key]) for key in keys):  # as audit() has them
+        both = raw.rename(columns={attribute: "raw"}).assign(mapped=mapped[attribute].to_numpy())
+    else:
+        both = raw.merge(mapped, on=keys, suffixes=("_raw", "_mapped"), validate="one_to_one")
+        both = both.rename(columns={f"{attribute}_{arm}": arm for arm in ("raw", "mapped")})
+    return both.dropna(subset=["raw", "mapped"]).set_index(keys)
 
 
 def share_of(k: int, n: int) -> Interval:

@@ -38,13 +38,16 @@ class Ledger:
         return drawn is not None and (self.judge is None or self.judged(number, drawn))
 
     def drawn(self, number: int) -> Rows | None:
-        """The rows of a block, if all of its images are there with the size they had."""
+        """The rows of a block, if all of its images are the very files that were written."""
         table = self._read(self._rows(number))
         if table is None:
             return None
         rows = tables.rows_of(table)
-        sizes = {holder(row["image"]): row["bytes"] for row in rows}
-        return rows if all(self.place.size(name) == size for name, size in sizes.items()) else None
+        try:
+            files = self._files(rows)
+        except (ValueError, FileNotFoundError):
+            return None
+        return rows if all(_digest(files[row["image"]]) == row["digest"] for row in rows) else None
 
     def judged(self, number: int, drawn: Rows) -> bool:
         """Whether the judge answered, to what is asked now, and to these very images."""
@@ -60,14 +63,7 @@ class Ledger:
         return [{name: row[name] for name in records.ASKED} for row in map(asdict, self.plan.block(number))]
 
     def images(self, drawn: Rows) -> list[Image]:
-        """Those of a block. Raises ValueError or FileNotFoundError unless all are the very files that were written."""
-        found = []
-        for row in drawn:
-            data = self.place.read(row["image"])
-            if _digest(data) != row["digest"]:
-                raise ValueError(f"{self.place}/{row['image']} was changed since it was drawn")
-            found.append(picture(data, row["image"]))
-        return found
+        return [picture(data, name) for name, data in self._files(drawn).items()]
 
     def standing(self, number: int) -> dict[str, bytes]:
         """Image files of a block that can be read although no rows tell of them: those of a killed run, and those that
@@ -116,6 +112,17 @@ class Ledger:
                     "all of them see, such as s3://; if it was removed just now, call again"
                 )
             yield table
+
+    def _files(self, drawn: Rows) -> dict[str, bytes]:
+        """Image -> its PNG. Raises FileNotFoundError where one is gone, ValueError where its shard is damaged."""
+        names = [row["image"] for row in drawn]
+        if self.plan.order.store == "files":
+            return {name: self.place.read(name) for name in names}
+        archive = holder(names[0])
+        members = self.place.members(archive)
+        if missing := [name for name in names if name not in members]:
+            raise FileNotFoundError(f"{self.place}/{archive} holds no {missing[0]}")
+        return {name: members[name] for name in names}
 
     def _read(self, name: str) -> pa.Table | None:
         try:

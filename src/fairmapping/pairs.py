@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from . import metrics
-from .estimates import FEW, NOTHING, clipped, mean_over_keywords, paired, share_of
+from .estimates import FEW, NOTHING, clipped, mean_over_keywords, pair_counts, paired, share_of
 from .metrics import Interval
 
 __all__ = ["LEAST_CHANGED", "Comparison", "bias_difference", "compared"]
@@ -54,9 +54,7 @@ def compared(table: pd.DataFrame, neutral: pd.DataFrame, attribute: str, groups:
         raise ValueError(f"no keyword has judged faces in both arms, so {attribute} cannot be compared")
     raw, mapped = (by_arm[arm].loc[common, [f"{group}_count" for group in groups]].to_numpy() for arm in arms)
     pairs = paired(neutral[neutral["keyword"].isin(common)], attribute)
-    of = pairs.index.get_level_values("keyword")
-    cells = [(pairs["raw"] == a) & (pairs["mapped"] == b) for a in groups for b in groups]
-    joint = np.array([[int(cell[of == keyword].sum()) for cell in cells] for keyword in common])
+    joint = pair_counts(pairs, common, groups)
     return Comparison(
         attribute=attribute,
         raw=mean_over_keywords(raw, metrics.pairwise_bias),

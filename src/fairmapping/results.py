@@ -60,9 +60,9 @@ class Audit:
         """The attributes asked about with all their groups: K counts these, whether they were observed or not."""
         return {name: tuple(groups) for name, groups in self.settings["attributes"].items()}
 
-    @property
+    @cached_property
     def arms(self) -> tuple[str, ...]:
-        present = set(self.rows["arm"])
+        present = set(self.rows["arm"].unique())
         return tuple(arm for arm in ARMS if arm in present)
 
     @property
@@ -77,8 +77,7 @@ class Audit:
 
     def neutral(self, keywords: Iterable[str] | None = None) -> pd.DataFrame:
         """Rows of the prompts that name no group, of all keywords or of these."""
-        chosen = self.rows["groups"].map(len) == 0
-        rows = self.rows if chosen.all() else self.rows[chosen]
+        rows = self.rows if self._neutral.all() else self.rows[self._neutral]
         return rows if keywords is None else rows[rows["keyword"].isin(frozenset(keywords))]
 
     @property
@@ -287,6 +286,11 @@ class Audit:
         if (key := (name, attribute, self._groups(attribute), chosen)) not in self._made:
             self._made[key] = make(attribute, chosen)
         return self._made[key].copy()
+
+    @cached_property
+    def _neutral(self) -> np.ndarray:
+        """Of each row, whether its prompt names no group."""
+        return (self.rows["groups"].map(len) == 0).to_numpy()
 
     @cached_property
     def _plain_prompts(self) -> frozenset[str]:

@@ -84,13 +84,23 @@ class Place:
         """Raises FileNotFoundError where there is none; a name within a shard is read from it."""
         if IN_SHARD not in name:
             return self.fs.cat_file(self.join(name))
-        archive, member = holder(name), name.partition(IN_SHARD)[2]
+        archive = holder(name)
         if self._shard[0] != archive:
-            self._shard = archive, _members(self.read(archive), f"{self}/{archive}")
+            self._shard = archive, self.members(archive)
         try:
-            return self._shard[1][member]
+            return self._shard[1][name]
         except KeyError:
-            raise FileNotFoundError(f"{self}/{archive} holds no {member}") from None
+            raise FileNotFoundError(f"{self}/{archive} holds no {name}") from None
+
+    def members(self, archive: str) -> dict[str, bytes]:
+        """What a shard holds, by the name within the run. Raises ValueError for a damaged one."""
+        data, prefix = self.read(archive), archive.removesuffix(".tar") + IN_SHARD
+        try:
+            with tarfile.open(fileobj=io.BytesIO(data)) as file:
+                return {prefix + entry.name: file.extractfile(entry).read() for entry in file}  # type: ignore[union-attr]
+        except (tarfile.TarError, OSError, AttributeError) as error:
+            again = "delete it, and the same call draws it again"
+            raise ValueError(f"{self}/{archive} is no readable shard ({error}); {again}") from error
 
     def write(self, name: str, data: bytes) -> None:
         """The whole file or none of it. What goes wrong (a full disk) names the file."""
@@ -189,16 +199,6 @@ def shard(files: Iterable[tuple[str, bytes]]) -> bytes:
             entry.size = len(data)
             archive.addfile(entry, io.BytesIO(data))
     return made.getvalue()
-
-
-def _members(data: bytes, name: str) -> dict[str, bytes]:
-    try:
-        with tarfile.open(fileobj=io.BytesIO(data)) as archive:
-            return {entry.name: archive.extractfile(entry).read() for entry in archive}  # type: ignore[union-attr]
-    except (tarfile.TarError, OSError, AttributeError) as error:
-        raise ValueError(
-            f"{name} is no readable shard ({error}); delete it, and the same call draws it again"
-        ) from error
 
 
 @contextmanager

@@ -105,12 +105,9 @@ class Worker:
         images: Sequence[Image] = ()
         standing: Mapping[str, bytes] = {}
         drawn = ledger.drawn(task[1])
-        if drawn is not None and judge is not None:
-            try:
-                images = ledger.images(drawn)
-            except (ValueError, FileNotFoundError):
-                drawn = None
-        if drawn is None:
+        if drawn is not None:
+            images = ledger.images(drawn)
+        else:
             block = ledger.plan.block(task[1])
             standing = ledger.standing(task[1])
             fresh = [] if len(standing) == len(block) else drawer(block)
