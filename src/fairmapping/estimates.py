@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import partial, reduce
 from itertools import product
 from typing import Any
 
@@ -18,8 +18,9 @@ __all__ = [
     "by_keyword",
     "cell_counts",
     "clipped",
-    "corrected_bias",
+    "corrected_mean",
     "frame",
+    "independent",
     "mean_from_target",
     "mean_over_keywords",
     "mean_share",
@@ -64,9 +65,8 @@ def by_keyword(
     none = table["n"].to_numpy() == 0
     parts = {"_count": counts, "": metrics.shares(counts), "_low": low, "_high": high}
     if confusion is not None:
-        total = table[["n"]].to_numpy(float)
-        corrected = metrics.correct_counts(counts, confusion)
-        parts["_corrected"] = np.divide(corrected, total, out=np.full_like(corrected, np.nan), where=total > 0)
+        names = ("_corrected", "_corrected_low", "_corrected_high")
+        parts |= dict(zip(names, metrics.corrected_shares(counts, confusion, resamples=300), strict=True))
     for index, group in enumerate(groups):
         for suffix, values in parts.items():
             table[f"{group}{suffix}"] = values[:, index]
@@ -80,22 +80,37 @@ def cell_counts(neutral: pd.DataFrame, groups: Mapping[str, Sequence[str]]) -> d
     """Arm -> counts, a row per keyword and a column per cell of the product of the attributes' groups, unseen ones
     too. groups: attribute -> those asked about."""
     cells = list(product(*groups.values()))
-    seen = neutral[list(groups)].apply(tuple, axis=1) if len(neutral) else pd.Series(dtype=object)
-    place = {cell: number for number, cell in enumerate(cells)}
-    numbers = neutral.assign(cell=seen.map(place))
+    labels = neutral[list(groups)].apply(lambda column: pd.Index(groups[column.name]).get_indexer(column))
+    whole = neutral[(labels >= 0).all(axis=1)]
+    sides = [len(names) for names in groups.values()]
     found: dict[str, pd.DataFrame] = {}
-    for arm, part in numbers.groupby("arm", sort=False):
-        by = {
-            keyword: np.bincount(rows["cell"].dropna().astype(int), minlength=len(cells))
-            for keyword, rows in part.groupby("keyword", sort=False)
-        }
-        found[str(arm)] = pd.DataFrame(list(by.values()), index=list(by), columns=cells)
+    for arm, part in neutral.groupby("arm", sort=False):
+        keywords = pd.Index(part["keyword"].unique())
+        inside = whole[whole["arm"] == arm]
+        cell = np.ravel_multi_index(tuple(labels.loc[inside.index].to_numpy().T), sides)
+        place = keywords.get_indexer(inside["keyword"]) * len(cells) + cell
+        counts = np.bincount(place, minlength=len(keywords) * len(cells)).reshape(len(keywords), -1)
+        found[str(arm)] = pd.DataFrame(counts, index=list(keywords), columns=cells)
     return found
 
 
+def independent(cells: np.ndarray) -> np.ndarray:
+    """Shares of the cells of several attributes (K_1, K_2, ...), if these had nothing to do with each other: the
+    products of their marginal shares, in the same shape."""
+    every = range(cells.ndim)
+    sides = [cells.sum(tuple(axis for axis in every if axis != own)) for own in every]
+    return np.asarray(reduce(np.multiply, np.ix_(*sides)))
+
+
 def paired(rows: pd.DataFrame, attribute: str) -> pd.DataFrame:
-    """Labels of both arms side by side, where both arms have a judged face."""
-    return rows.pivot(index=["keyword", "prompt", "seed"], columns="arm", values=attribute).dropna()
+    """Labels of both arms side by side, where both arms have a judged face: columns raw and mapped, indexed by keyword,
+    prompt and seed."""
+    key = ["keyword", "prompt", "seed"]
+    judged = rows[rows[attribute].notna()]
+    raw, mapped = (
+        judged.loc[judged["arm"] == arm, [*key, attribute]].rename(columns={attribute: arm}) for arm in ("raw", "mapped")
+    )
+    return raw.merge(mapped, on=key, validate="one_to_one").set_index(key)
 
 
 def share_of(k: int, n: int) -> Interval:
@@ -106,22 +121,55 @@ def share_of(k: int, n: int) -> Interval:
     return Interval(k / n, float(low), float(high), n)
 
 
-def mean_over_keywords(
-    counts: np.ndarray, measure: metrics.Measure, *, within: metrics.Measure | None = None
-) -> Interval:
+def mean_over_keywords(counts: np.ndarray, measure: metrics.Measure) -> Interval:
     """Mean of a measure of bias over the keywords of counts (N, K), its interval inside the range of the measure.
 
-    within: the measure whose range that is, by default `measure` itself. Where every keyword shows one group only,
-    drawing anew has no spread: Wilson's bound on the share of that group, over all images, is carried to the measure.
+    The interval is a bootstrap over keywords and the images within them. The seeds of one prompt are drawn apart from
+    those of every other (:func:`fairmapping.generate.image_seed`), so images are nested in keywords, and each
+    keyword's score already carries the noise of its images: drawing the keywords anew shows both (Davison and
+    Hinkley, Bootstrap Methods, 1997, section 3.8). Of fewer than 8 keywords the images are drawn anew as well. Where
+    every keyword shows one group only, drawing anew has no spread: Wilson's bound on the share of that group, over
+    all images, is carried to the measure.
     """
+    return _in_range(_resampled(counts, measure), counts, measure)
+
+
+def corrected_mean(counts: np.ndarray, confusion: np.ndarray, *, draws: int = 100, seed: int = 0) -> Interval:
+    """Mean over keywords of the pairwise bias of counts (N, K), corrected for the judge's errors by its confusion
+    matrix (K, K).
+
+    The interval is that of :func:`mean_over_keywords` with the correction's own uncertainty in it: for each of
+    `draws` error rates that the judge's card leaves open (:func:`fairmapping.metrics.judge_draws`) the keywords are
+    drawn anew 20 times, and of few of them their shares too, from what the images leave open. Correction makes noise larger, and a mean of sizes grows with
+    noise, so the figure lies above its limit for many images by more than the uncorrected one does.
+    """
+    judged = counts[counts.sum(-1) > 0]
+    if not len(judged):
+        return Interval(np.nan, np.nan, np.nan, 0)
+    rng = np.random.default_rng(seed)
+    means = []
+    for rates in metrics.judge_draws(confusion, draws, rng):
+        rows = rng.integers(len(judged), size=(20, len(judged)))
+        if len(judged) >= FEW:
+            means.append(_corrected_bias(judged, rates)[rows].mean(1))
+        else:
+            means.append(_corrected_bias(metrics.share_draws(judged[rows], rng), rates).mean(1))
+    value = float(_corrected_bias(judged, confusion).mean())
+    low, high = value + np.quantile(means, (0.025, 0.975)) - np.mean(means)
+    found = Interval(value, float(low), float(high), len(judged))
+    found = found if found.high - found.low > NOTHING else replace(found, low=np.nan, high=np.nan)
+    return _in_range(found, judged, metrics.pairwise_bias)
+
+
+def _in_range(found: Interval, counts: np.ndarray, measure: metrics.Measure) -> Interval:
+    """The interval inside the range of the measure; without any spread, what Wilson's bound allows."""
     k = counts.shape[-1]
-    scored = within or measure
-    ends = scored(np.stack([np.eye(k)[0], np.full(k, 1 / k)]))
-    found = clipped(_resampled(counts, measure), float(ends.min()), float(ends.max()))
+    ends = measure(np.stack([np.eye(k)[0], np.full(k, 1 / k)]))
+    found = clipped(found, float(ends.min()), float(ends.max()))
     if found.n and not found.high > found.low and (counts.max(-1) == counts.sum(-1)).all():
         total = int(counts.sum())
         least = max(float(metrics.wilson(total, total)[0]), 1 / k)
-        bound = float(scored(np.append(least, np.full(k - 1, (1 - least) / (k - 1)))))
+        bound = float(measure(np.append(least, np.full(k - 1, (1 - least) / (k - 1)))))
         return replace(found, low=min(bound, found.value), high=max(bound, found.value))
     return found
 
@@ -183,8 +231,7 @@ def target_shares(
     return [shares.get(group, 0.0) for group in groups]
 
 
-def corrected_bias(confusion: np.ndarray, counts: Any) -> Any:
-    """Pairwise bias of counts (..., K) after the judge's errors are corrected."""
+def _corrected_bias(counts: Any, confusion: np.ndarray) -> Any:
     return metrics.pairwise_bias(metrics.correct_counts(counts, confusion))
 
 

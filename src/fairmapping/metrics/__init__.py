@@ -11,9 +11,10 @@ The quality of images is measured apart, by the Fréchet distance of their featu
 from __future__ import annotations
 
 from .chance import chance_floor, target_floor
-from .correction import correct_counts, corrected_shares
+from .correction import correct_counts, corrected_shares, judge_draws, share_draws
 from .frechet import frechet, frechet_difference, frechet_distance
 from .intervals import Interval, TargetMeasure, bootstrap_counts, bootstrap_mean, wilson
+from .matched import matched_difference, matched_p
 from .measures import (
     MEASURES,
     Measure,
@@ -42,10 +43,14 @@ __all__ = [
     "frechet",
     "frechet_difference",
     "frechet_distance",
+    "judge_draws",
     "kl_divergence",
+    "matched_difference",
+    "matched_p",
     "mean_absolute_deviation",
     "normalised_entropy",
     "pairwise_bias",
+    "share_draws",
     "shares",
     "target_deviation",
     "target_floor",

@@ -132,12 +132,12 @@ def figures(audit: Audit, attribute: str) -> dict[str, Any]:
     position = {keyword: index for index, keyword in enumerate(audit.keywords)}
     rows = []
     for _, line in table.sort_values("keyword", key=lambda names: names.map(position), kind="stable").iterrows():
-        shares = [percent_cell(*_triple(line, group)) for group in groups]
-        fixed = [percent(line[f"{group}_corrected"]) for group in groups] if corrected else []
+        told = [name for group in groups for name in (group, *([f"{group}_corrected"] if corrected else []))]
+        shares = [percent_cell(*_triple(line, name)) for name in told]
         counted = [line["images"], line["no_face"], line["several"], line["n"], *([line["other"]] if left_out else [])]
         when = [WHEN[line["arm"]]] if len(audit.arms) == 2 else []
         rows.append(
-            [line["keyword"], *when, *counted, *shares, *fixed, number(line["pairwise_bias"]), number(line["floor"])]
+            [line["keyword"], *when, *counted, *shares, number(line["pairwise_bias"]), number(line["floor"])]
         )
     head = [
         noun(audit.keywords),
@@ -147,12 +147,12 @@ def figures(audit: Audit, attribute: str) -> dict[str, Any]:
         "several",
         "judged",
         *(["others"] if left_out else []),
-        *groups,
+        *(name for group in groups for name in (group, *([f"{group}, corrected"] if corrected else []))),
     ]
-    head += [f"{group}, corrected" for group in groups] if corrected else []
+    fixed = " Corrected: for the judge's errors, the interval holding what its card leaves open." if corrected else ""
     return {
         "summary": f"All figures, perceived {attribute}",
-        "caption": f"Shares are among judged faces, with 95 % Wilson intervals in percent. {floor_note(audit)}".strip(),
+        "caption": f"Shares are among judged faces, with 95 % Wilson intervals in percent.{fixed} {floor_note(audit)}",
         "head": [*head, "pairwise bias", "chance floor"],
         "rows": rows,
     }
