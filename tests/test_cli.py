@@ -56,15 +56,29 @@ def tiny_sampled(tiny_sd: Any) -> FairMap:
 
 def test_without_a_command_it_shows_them_all() -> None:
     output = run().output
-    for command in ("lists", "measure", "fit", "generate", "audit", "report", "demo"):
+    for command in ("lists", "measure", "fit", "generate", "advise", "audit", "quality", "report", "demo"):
         assert command in output
 
 
-@pytest.mark.parametrize("command", ["lists", "measure", "fit", "generate", "audit", "report", "demo"])
+@pytest.mark.parametrize(
+    "command", ["lists", "measure", "fit", "generate", "advise", "audit", "quality", "report", "demo"]
+)
 def test_help_holds_an_example(command: str) -> None:
     output = ok(command, "--help")
     assert "Example" in output
     assert f"fairmapping {command}" in output
+
+
+def test_advise_says_how_many_images() -> None:
+    from fairmapping.metrics import advise
+
+    found = advise(0.05, base=0.68)
+    assert f"one prompt by itself │ {found.images:,}" in ok("advise", "--base", 0.68)
+    output = ok("advise", "--effect", 0.05, "--power", 0.8, "--keywords", 40, "--base", 0.68, "--changed", 0.2)
+    found = advise(0.05, base=0.68, keywords=40, changed=0.2)
+    assert f"│ {found.each:,} │ {found.each_paired:,}" in output
+    assert f"│ {found.together:,} │ {found.together_paired:,}" in output
+    assert run("advise", "--base", 1.5).exit_code == 2
 
 
 def test_lists_shows_and_prints() -> None:

@@ -216,3 +216,12 @@ def test_of_several_groups_the_one_that_changed_most_is_named() -> None:
     assert (line["group"], line["gained"], line["lost"], line["changed"]) == ("white", 0, 9, 9)
     # Of the 512 ways round that the 9 changes may have gone, these are as far out: all to each race from white, or back.
     assert line["p"] == pytest.approx(4 * 0.5**9)
+
+
+def test_after_early_stopping_shares_have_confidence_sequences() -> None:
+    answers = {"raw": {"nurse": "f" * 30 + "m" * 10}}
+    plain, early = by_hand(answers), by_hand(answers, stop_at=0.1)
+    assert (plain.stopped_early, early.stopped_early) == (False, True)
+    ends = early.table("gender")[["female_low", "female_high"]].iloc[0]
+    assert tuple(ends) == pytest.approx(metrics.confidence_sequence(30, 40))
+    assert tuple(plain.table("gender")[["female_low", "female_high"]].iloc[0]) == pytest.approx(metrics.wilson(30, 40))

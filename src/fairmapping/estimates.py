@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial, reduce
 from itertools import product
@@ -45,11 +45,15 @@ def frame(judged: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
 
 
 def by_keyword(
-    neutral: pd.DataFrame, attribute: str, groups: Sequence[str], confusion: np.ndarray | None
+    neutral: pd.DataFrame,
+    attribute: str,
+    groups: Sequence[str],
+    confusion: np.ndarray | None,
+    interval: Callable[..., tuple[Any, Any]] = metrics.wilson,
 ) -> pd.DataFrame:
     """The table that :meth:`fairmapping.results.Audit.table` describes, of the rows of neutral prompts.
 
-    confusion (K, K): the judge's, where its card has one.
+    confusion (K, K): the judge's, where its card has one. interval: of k and n, for the shares.
     """
     by = neutral.groupby(["arm", "keyword"], sort=False)
     table = by.agg(
@@ -61,7 +65,7 @@ def by_keyword(
     counts = np.stack([by[attribute].agg(lambda labels, g=group: int((labels == g).sum())) for group in groups], -1)
     table["n"] = counts.sum(-1)
     table["other"] = table.pop("judged") - table["n"]
-    low, high = metrics.wilson(counts, table[["n"]].to_numpy())
+    low, high = interval(counts, table[["n"]].to_numpy())
     none = table["n"].to_numpy() == 0
     parts = {"_count": counts, "": metrics.shares(counts), "_low": low, "_high": high}
     if confusion is not None:

@@ -152,7 +152,7 @@ def _caution(audit: Audit, unseen: bool) -> list[str]:
         "a single row proves little. Even a perfectly even generator does not score 0 with so few, hence the chance "
         "floor beside each figure.",
         "Intervals of means are 95 % bootstrap intervals over keywords, and of fewer than 8 over their images too; "
-        "intervals of shares are Wilson's. Neither covers the judge's errors; corrected figures, where its card allows "
+        f"intervals of shares are {sections.intervals_of_shares(audit)}. Neither covers the judge's errors; corrected figures, where its card allows "
         "them, have intervals that do.",
     ]
     if audit.sampled:

@@ -84,6 +84,12 @@ class Audit:
         """Whether a quota assigned the groups of the mapped images, in exact numbers."""
         return (self.settings.get("map") or {}).get("quota") is not None
 
+    @property
+    def stopped_early(self) -> bool:
+        """Whether drawing was allowed to stop at a half-width (``settings["stop_at"]``): shares then have confidence
+        sequences, which hold whenever one stops, in place of Wilson's intervals."""
+        return self.settings.get("stop_at") is not None
+
     def was_fitted(self, keyword: str) -> bool:
         """Whether the map was fitted on this keyword, whatever its case. A plain prompt, which is its own keyword,
         counts as fitted where it holds a fitted keyword as whole words."""
@@ -96,16 +102,17 @@ class Audit:
 
         Columns: arm, keyword, images, no_face, several (faces), n (judged as one of the groups), other (judged as a
         group not asked about), per group ``<group>_count``, ``<group>`` (share of n), ``<group>_low``/``_high`` (95 %
-        Wilson interval) and, where the judge's card allows, ``<group>_corrected`` with ``_low``/``_high``, the share
-        corrected for the judge's errors with the 95 % bootstrap interval over images and over what the card leaves
-        open of those errors; ``pairwise_bias`` and ``floor``, what a perfectly even generator scores at this n by
-        chance. Shares are NaN where no face was judged.
+        Wilson interval; where :attr:`stopped_early`, a confidence sequence) and, where the judge's card allows,
+        ``<group>_corrected`` with ``_low``/``_high``, the share corrected for the judge's errors with a 95 % interval
+        over what the images and the card leave open; ``pairwise_bias`` and ``floor``, what a perfectly even generator
+        scores at this n by chance. Shares are NaN where no face was judged.
         """
         return self._once("table", self._table, attribute, keywords)
 
     def _table(self, attribute: str, keywords: frozenset[str] | None) -> pd.DataFrame:
         neutral = self.neutral(keywords)
-        return estimates.by_keyword(neutral, attribute, self._groups(attribute), self._confusion(attribute))
+        interval = metrics.confidence_sequence if self.stopped_early else metrics.wilson
+        return estimates.by_keyword(neutral, attribute, self._groups(attribute), self._confusion(attribute), interval)
 
     def summary(self, attribute: str, *, keywords: Iterable[str] | None = None) -> pd.DataFrame:
         """Mean over keywords of every measure, per arm: arm, measure, value, low, high, keywords, images, floor.

@@ -11,7 +11,7 @@ import typer
 from rich.markup import escape
 from typer.core import TyperGroup
 
-from . import images, language
+from . import figures, images, language
 from .explain import explain
 from .printing import err_console, sentence
 
@@ -66,6 +66,7 @@ app.command()(language.measure)
 app.command()(language.fit)
 app.command()(images.generate)
 app.command()(explain)
+app.command()(figures.advise)
 app.command()(images.audit)
 app.command()(images.report)
 app.command()(images.demo)

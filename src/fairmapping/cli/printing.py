@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ..metrics import Interval
+from ..metrics import Advice, Interval
 
 if TYPE_CHECKING:
     from ..bias import LanguageBias
@@ -145,6 +145,32 @@ def print_audit(result: Audit) -> None:
             share = f"{line['share']:.1%} of {line['n']} faces are as {as_whom}"
             interval = f"[{line['low']:.1%}, {line['high']:.1%}]"
             out_console.print(escape(f"{line['arm']}, {what} {line['attribute']}: {share} {interval}"))
+
+
+def print_advice(found: Advice, *, told: bool) -> None:
+    """Images of each prompt; of pairs, only where it is `told` how many of them change."""
+    lines = [("one prompt by itself", found.images, found.paired)]
+    if found.keywords > 1:
+        lines += [
+            (f"each of {found.keywords} keywords, with Holm's correction", found.each, found.each_paired),
+            (f"the mean share over {found.keywords} keywords", found.together, found.together_paired),
+        ]
+    out_console.print(
+        f"Images of each prompt to see a share of {found.base:.2f} move by {found.effect:g} with {found.power:.0%} power "
+        f"(two-sided, alpha {found.alpha:g}):",
+        soft_wrap=True,
+    )
+    table = Table("question", "arms drawn apart", *(["on the same seeds"] if told else []))
+    for question, apart, paired in lines:
+        table.add_row(question, f"{apart:,}", *([f"{paired:,}"] if told else []))
+    out_console.print(table)
+    out_console.print(
+        f"{found.images:,} images of a prompt give a share of {found.base:.2f} a 95 % interval of ± {found.half_width:.3f}"
+    )
+    if not told:
+        out_console.print(
+            "Pairs on the same seeds need fewer, where few of them change group: give --changed, the share that does"
+        )
 
 
 def print_decision(decision: Decision) -> None:

@@ -5,7 +5,9 @@ groups that were *asked about*. A group nobody was judged to belong to is a zero
 image set of women only has counts (60, 0) and the worst bias there is, not a single group with a perfect score.
 Images without a face are in no count. Where all K counts are zero there is nothing to measure and the result is nan.
 
-The quality of images is measured apart, by the Fréchet distance of their features to those of reference images.
+Beside the measures stand what they need: intervals, chance floors, the judge's correction (`correction`), tests of
+matched pairs (`matched`), sample sizes before a run (`planning`) and intervals that allow stopping early
+(`sequential`). The quality of images is measured apart, by distances between their features.
 """
 
 from __future__ import annotations
@@ -27,18 +29,24 @@ from .measures import (
     shares,
     target_deviation,
 )
+from .planning import Advice, advise
+from .sequential import confidence_sequence, enough
 
 __all__ = [
     "MEASURES",
+    "Advice",
     "Interval",
     "Measure",
     "TargetMeasure",
+    "advise",
     "bootstrap_counts",
     "bootstrap_mean",
     "chance_floor",
+    "confidence_sequence",
     "correct_counts",
     "corrected_shares",
     "deviation_ratio",
+    "enough",
     "fairimagen_fairness",
     "frechet",
     "frechet_difference",

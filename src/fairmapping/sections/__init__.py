@@ -7,7 +7,7 @@ from .judging import judge
 from .kept import kept, moved, obeyed_overall
 from .keywords import chart, figures
 from .language import language
-from .parts import floor_note, model_name, sd15_women
+from .parts import floor_note, intervals_of_shares, model_name, sd15_women
 from .pictures import most_uneven, pairs
 from .routes import routes
 from .settings import settings
@@ -18,6 +18,7 @@ __all__ = [
     "figures",
     "floor_note",
     "headlines",
+    "intervals_of_shares",
     "judge",
     "kept",
     "language",

@@ -12,7 +12,7 @@ from markupsafe import Markup
 from .. import charts, metrics
 from ..results import ARMS, Audit
 from ..words import bracket, noun, number, percent, percent_cell
-from .parts import WHEN, floor_note, of_whom
+from .parts import WHEN, floor_note, intervals_of_shares, of_whom
 
 __all__ = ["chart", "figures"]
 
@@ -60,7 +60,7 @@ def chart(audit: Audit, attribute: str) -> dict[str, Any]:
         left_out = of_whom(audit, attribute)
         text = f"Share of faces perceived as {groups[0]}{left_out or f', the rest as {groups[1]}'}."
         by = "the share before" if audit.arms == ARMS else "that share"
-        caption = f"Share perceived {groups[0]} by {what}, sorted by {by}, with 95 % Wilson intervals."
+        caption = f"Share perceived {groups[0]} by {what}, sorted by {by}, with {intervals_of_shares(audit)}."
     value = "pairwise bias" if stacked else groups[0]
     return {
         "attribute": attribute,
@@ -152,7 +152,8 @@ def figures(audit: Audit, attribute: str) -> dict[str, Any]:
     fixed = " Corrected: for the judge's errors, the interval holding what its card leaves open." if corrected else ""
     return {
         "summary": f"All figures, perceived {attribute}",
-        "caption": f"Shares are among judged faces, with 95 % Wilson intervals in percent.{fixed} {floor_note(audit)}",
+        "caption": f"Shares are among judged faces, in percent, with {intervals_of_shares(audit)}.{fixed} "
+        f"{floor_note(audit)}",
         "head": [*head, "pairwise bias", "chance floor"],
         "rows": rows,
     }
