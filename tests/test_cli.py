@@ -307,6 +307,21 @@ def test_measure_fit_generate_audit_report(tiny: Any, tmp_path: Path) -> None:
     assert "<h1>A title</h1>" in Path("run/report.html").read_text()
 
 
+def test_measure_tests_associations(tiny: Any) -> None:
+    output = ok("measure", "--keywords", "nurse,maid", "--versus", "plumber,roofer", "--template", "a photo of {}")
+    assert "Nearness to the words of female (gender)" in output
+    assert "WEAT, X (nurse, ...) against Y (plumber, ...): d = " in output
+    assert "p < .05 for" in output
+    words = "nurse,maid,plumber,roofer"
+    output = ok("measure", "--keywords", words, "--shares", "sd15", "--association", "--attributes", "gender,race")
+    assert "WEAT, X (nurse, ...) against Y (plumber, ...): d = " in output
+    assert output.count("WEAT") == 1  # the known shares are of women, and say nothing of race
+    assert "Nearness to the words of asian (race)" in output
+    result = run("measure", "--keywords", "nurse,maid", "--versus", "maid,cook")
+    assert result.exit_code == 2
+    assert "'maid' is in --keywords and in --versus" in " ".join(result.output.split())
+
+
 def test_generate_and_audit_under_a_quota(tiny: Any, tiny_sampled: Any) -> None:
     tiny_sampled.save_pretrained("map")
     Path("shares.csv").write_text("keyword,women\nnurse,100\ncook,0\n")

@@ -80,10 +80,29 @@ def print_bias(
             cells += [f"{known[line['keyword']]:.0%}" if line["keyword"] in known else ""] if known else []
             table.add_row(str(place), escape(line["keyword"]), f"{line['bias']:.3f}", escape(line["nearest"]), *cells)
         out_console.print(table)
-        of = group or groups[0]
+        of = group or attributes[0].group_names[0]
         if known and of in groups:
             found = bias.correlation(known, of, attribute.name)
             out_console.print(escape(f"Nearness to {of} and the known shares: {found}"))
+
+
+def print_association(
+    bias: LanguageBias, attribute: str, group: str, x: Sequence[str], y: Sequence[str], ends: int = 5
+) -> None:
+    """The keywords nearest to the words of the group and farthest from them, and the test of X against Y."""
+    import pandas as pd
+
+    found = bias.associations(group, attribute).sort_values("effect", ascending=False, kind="stable")
+    table = Table("keyword", "difference", "d", "p", title=escape(f"Nearness to the words of {group} ({attribute})"))
+    shown = found if len(found) <= 2 * ends else pd.concat([found.head(ends), found.tail(ends)])
+    for _, line in shown.iterrows():
+        figures = f"{line['difference']:+.3f}", f"{line['effect']:+.2f}", f"{line['p']:.2g}"
+        table.add_row(escape(line["keyword"]), *figures)
+    out_console.print(table)
+    few = int((found["p"] < 0.05).sum())
+    out_console.print(f"p < .05 for {few} of {len(found)} keywords, where chance alone gives {0.05 * len(found):.1f}")
+    if min(len(x), len(y)) >= 2:
+        out_console.print(escape(f"WEAT, X ({x[0]}, ...) against Y ({y[0]}, ...): {bias.weat(x, y, group, attribute)}"))
 
 
 def print_fit(config: MapConfig) -> None:

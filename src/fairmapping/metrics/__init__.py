@@ -7,11 +7,12 @@ Images without a face are in no count. Where all K counts are zero there is noth
 
 Beside the measures stand what they need: intervals, chance floors, the judge's correction (`correction`), tests of
 matched pairs (`matched`), sample sizes before a run (`planning`) and intervals that allow stopping early
-(`sequential`). The quality of images is measured apart, by distances between their features.
+(`sequential`); association tests of embeddings (`association`). The quality of images is measured apart, by distances between their features.
 """
 
 from __future__ import annotations
 
+from .association import Association, association, cosines, weat
 from .chance import chance_floor, target_floor
 from .correction import correct_counts, corrected_shares, judge_draws, share_draws
 from .frechet import frechet, frechet_difference, frechet_distance
@@ -35,16 +36,19 @@ from .sequential import confidence_sequence, enough
 __all__ = [
     "MEASURES",
     "Advice",
+    "Association",
     "Interval",
     "Measure",
     "TargetMeasure",
     "advise",
+    "association",
     "bootstrap_counts",
     "bootstrap_mean",
     "chance_floor",
     "confidence_sequence",
     "correct_counts",
     "corrected_shares",
+    "cosines",
     "deviation_ratio",
     "enough",
     "fairimagen_fairness",
@@ -62,5 +66,6 @@ __all__ = [
     "shares",
     "target_deviation",
     "target_floor",
+    "weat",
     "wilson",
 ]
