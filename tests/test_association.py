@@ -69,7 +69,9 @@ def test_each_word_is_compared_in_the_template_of_its_keyword() -> None:
     made = replace(contrasts(keywords=3, templates=2), attributes=(GENDER, contrasts().attributes[1]))
     words = [word for item in made.attributes for group in item.groups for word in group.words]
     rows = 2 * len(words)
-    encoded = Embeddings(torch.randn(rows, 4, 5, generator=torch.Generator().manual_seed(1)), torch.ones(rows, 4).bool())
+    encoded = Embeddings(
+        torch.randn(rows, 4, 5, generator=torch.Generator().manual_seed(1)), torch.ones(rows, 4).bool()
+    )
     found = made.cosines(encoded)
     assert [values.shape for values in found.values()] == [(3, 2), (3, len(words) - 2)]
     mean = encoded.sequence.mean(1).double()

@@ -22,8 +22,8 @@ PACKAGE = Path(fairmapping.__file__).parent
 # A module may import those further up, never one on its own line or below. Modules of a subpackage go by the
 # subpackage's name and may import each other.
 ROAD = (
-    {"english", "wordfiles", "mapconfig", "metrics", "progress", "runs"},
-    {"estimates", "prompts"},
+    {"english", "wordfiles", "mapconfig", "metrics", "progress", "runs", "clip"},
+    {"estimates", "prompts", "features", "kid"},
     {"shifts", "pairs", "agreement", "detect", "receipts"},
     {"mapfile"},
     {"mapping"},
@@ -44,7 +44,7 @@ ROAD = (
     {"calibrated_route"},
     {"fit"},
     {"results"},
-    {"audit"},
+    {"audit", "quality"},
     {"compare"},
     {"words", "charts"},
     {"sections"},
@@ -52,7 +52,7 @@ ROAD = (
     {"demo"},
     {"cli"},
 )
-ALONE = {"english", "wordfiles", "mapconfig", "metrics", "progress", "runs"}
+ALONE = {"english", "wordfiles", "mapconfig", "metrics", "progress", "runs", "clip"}
 KNOW_DIFFUSERS = {"embed", "attach", "modular", "generate", "portraits", "pipelines"}
 NO_TORCH = {
     "runs",
@@ -63,6 +63,8 @@ NO_TORCH = {
     "metrics",
     "progress",
     "estimates",
+    "features",
+    "quality",
     "pairs",
     "agreement",
     "detect",
@@ -154,7 +156,8 @@ def test_who_knows_what(path: Path) -> None:
 
 def test_what_is_imported_is_declared() -> None:
     table = tomllib.loads((PACKAGE.parents[1] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    requirements = [*table["dependencies"], *table["optional-dependencies"]["portraits"]]
+    extras = table["optional-dependencies"]
+    requirements = [*table["dependencies"], *extras["portraits"], *extras["quality"]]
     declared = {re.split(r"[^\w-]", line)[0].replace("-", "_") for line in requirements}
     used = set().union(*(foreign(path) for path in modules())) - {"fairmapping", *sys.stdlib_module_names}
     assert {PROVIDED_BY.get(name, name) for name in used} <= declared

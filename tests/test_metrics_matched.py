@@ -29,7 +29,9 @@ def test_groups_without_any_change_take_no_part() -> None:
     """Where only two of four groups exchange pairs, V has no inverse and the test is that of the two."""
     table = np.diag([9.0, 9, 9, 9])
     table[0, 2], table[2, 0] = 30, 10
-    assert matched_p([table])[0] == pytest.approx(0.0015654, abs=1e-6)  # chi-square of (30 - 10)^2 / 40 = 10, one degree
+    assert matched_p([table])[0] == pytest.approx(
+        0.0015654, abs=1e-6
+    )  # chi-square of (30 - 10)^2 / 40 = 10, one degree
 
 
 def test_few_changes_are_counted_exactly() -> None:
@@ -87,7 +89,9 @@ def test_the_difference_of_nothing_and_of_everything() -> None:
     assert value[2] == high[2] == 1
 
 
-@pytest.mark.parametrize("tables", [[[1, 2], [3, 4]], [[[1, 2, 3], [4, 5, 6]]], [[[1, -2], [3, 4]]], [[[0.5, 2], [3, 4]]]])
+@pytest.mark.parametrize(
+    "tables", [[[1, 2], [3, 4]], [[[1, 2, 3], [4, 5, 6]]], [[[1, -2], [3, 4]]], [[[0.5, 2], [3, 4]]]]
+)
 def test_bad_tables(tables: Any) -> None:
     with pytest.raises(ValueError, match="tables must"):
         matched_p(tables)

@@ -214,7 +214,7 @@ def test_of_several_groups_the_one_that_changed_most_is_named() -> None:
     found = two({"raw": {"nurse": "fw " * 12}, "mapped": {"nurse": "fa " * 7 + "fb " * 2 + "fw " * 3}})
     line = found.tests("race").iloc[0]
     assert (line["group"], line["gained"], line["lost"], line["changed"]) == ("white", 0, 9, 9)
-    # Of the 512 ways round that the 9 changes may have gone, these are as far out: all to each race from white, or back.
+    # Of the 512 ways round that the 9 changes may have gone, 4 are as far out: all from white to each race, or back.
     assert line["p"] == pytest.approx(4 * 0.5**9)
 
 

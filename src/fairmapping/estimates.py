@@ -25,6 +25,7 @@ __all__ = [
     "mean_over_keywords",
     "mean_share",
     "named",
+    "over_keywords",
     "paired",
     "share_of",
     "summed",
@@ -110,9 +111,10 @@ def paired(rows: pd.DataFrame, attribute: str) -> pd.DataFrame:
     """Labels of both arms side by side, where both arms have a judged face: columns raw and mapped, indexed by keyword,
     prompt and seed."""
     key = ["keyword", "prompt", "seed"]
-    judged = rows[rows[attribute].notna()]
+    judged = rows[rows[attribute].notna() & rows["seed"].notna()]
     raw, mapped = (
-        judged.loc[judged["arm"] == arm, [*key, attribute]].rename(columns={attribute: arm}) for arm in ("raw", "mapped")
+        judged.loc[judged["arm"] == arm, [*key, attribute]].rename(columns={attribute: arm})
+        for arm in ("raw", "mapped")
     )
     return raw.merge(mapped, on=key, validate="one_to_one").set_index(key)
 
@@ -144,8 +146,9 @@ def corrected_mean(counts: np.ndarray, confusion: np.ndarray, *, draws: int = 10
 
     The interval is that of :func:`mean_over_keywords` with the correction's own uncertainty in it: for each of
     `draws` error rates that the judge's card leaves open (:func:`fairmapping.metrics.judge_draws`) the keywords are
-    drawn anew 20 times, and of few of them their shares too, from what the images leave open. Correction makes noise larger, and a mean of sizes grows with
-    noise, so the figure lies above its limit for many images by more than the uncorrected one does.
+    drawn anew 20 times, and of few of them their shares too, from what the images leave open. Correction makes
+    noise larger, and a mean of sizes grows with noise, so the figure lies above its limit for many images by more
+    than the uncorrected one does.
     """
     judged = counts[counts.sum(-1) > 0]
     if not len(judged):
@@ -204,6 +207,22 @@ def mean_share(counts: np.ndarray, index: int) -> Interval:
         total = int(counts.sum())
         return replace(share_of(int(found.value) * total, total), n=found.n)
     return found
+
+
+def over_keywords(values: np.ndarray, errors: np.ndarray, *, resamples: int = 2000, seed: int = 0) -> Interval:
+    """Mean of the values (N,) of keywords, with the interval of drawing the keywords anew, each by its own standard
+    error (N,) too where they are fewer than 8. No interval where neither is known."""
+    n = len(values)
+    if n >= FEW or not n:
+        return metrics.bootstrap_mean(values)
+    rng = np.random.default_rng(seed)
+    rows = rng.integers(n, size=(resamples, n))
+    known = np.where(np.isnan(errors), errors[~np.isnan(errors)].mean() if (~np.isnan(errors)).any() else 0, errors)
+    means = (values[rows] + known[rows] * rng.standard_normal(rows.shape)).mean(1)
+    value = float(values.mean())
+    low, high = value + np.quantile(means, (0.025, 0.975)) - means.mean()
+    found = Interval(value, float(low), float(high), n)
+    return found if found.high - found.low > NOTHING else replace(found, low=np.nan, high=np.nan)
 
 
 def named(interval: Interval, name: str) -> dict[str, float]:

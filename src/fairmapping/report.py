@@ -67,7 +67,7 @@ def report(
     unseen = [keyword for keyword in main.keywords if not main.was_fitted(keyword)]
     reported = unseen or main.keywords
     model = sections.model_name(main)
-    kept = sections.kept(audits)
+    kept = [*sections.kept(audits), *sections.quality(main)]
     language = sections.language(main, bias, bias_after)
     beside = sections.routes(routes)
     pairs = sections.pairs(main, list(show) if show else sections.most_uneven(main, reported))
@@ -152,8 +152,8 @@ def _caution(audit: Audit, unseen: bool) -> list[str]:
         "a single row proves little. Even a perfectly even generator does not score 0 with so few, hence the chance "
         "floor beside each figure.",
         "Intervals of means are 95 % bootstrap intervals over keywords, and of fewer than 8 over their images too; "
-        f"intervals of shares are {sections.intervals_of_shares(audit)}. Neither covers the judge's errors; corrected figures, where its card allows "
-        "them, have intervals that do.",
+        f"intervals of shares are {sections.intervals_of_shares(audit)}. Neither covers the judge's errors; corrected "
+        "figures, where its card allows them, have intervals that do.",
     ]
     if audit.sampled:
         words.append(

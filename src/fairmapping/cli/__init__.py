@@ -25,7 +25,7 @@ class _PlainErrors(TyperGroup):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as error:
-            goes_on = ctx.invoked_subcommand in ("generate", "audit", "demo")
+            goes_on = ctx.invoked_subcommand in ("generate", "audit", "quality", "demo")
             err_console.print("Interrupted; the same command goes on where it stopped" if goes_on else "Interrupted")
             raise typer.Exit(130) from error
         except BrokenPipeError:  # `| head` has read enough
@@ -68,5 +68,6 @@ app.command()(images.generate)
 app.command()(explain)
 app.command()(figures.advise)
 app.command()(images.audit)
+app.command()(figures.quality)
 app.command()(images.report)
 app.command()(images.demo)

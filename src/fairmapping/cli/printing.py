@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ..detect import Decision
     from ..mapping import MapConfig
     from ..prompts import Attribute
+    from ..quality import Quality
     from ..receipts import Receipt
     from ..results import Audit
 
@@ -175,8 +176,8 @@ def print_advice(found: Advice, *, told: bool) -> None:
             (f"the mean share over {found.keywords} keywords", found.together, found.together_paired),
         ]
     out_console.print(
-        f"Images of each prompt to see a share of {found.base:.2f} move by {found.effect:g} with {found.power:.0%} power "
-        f"(two-sided, alpha {found.alpha:g}):",
+        f"Images of each prompt to see a share of {found.base:.2f} move by {found.effect:g} with {found.power:.0%} "
+        f"power (two-sided, alpha {found.alpha:g}):",
         soft_wrap=True,
     )
     table = Table("question", "arms drawn apart", *(["on the same seeds"] if told else []))
@@ -184,12 +185,29 @@ def print_advice(found: Advice, *, told: bool) -> None:
         table.add_row(question, f"{apart:,}", *([f"{paired:,}"] if told else []))
     out_console.print(table)
     out_console.print(
-        f"{found.images:,} images of a prompt give a share of {found.base:.2f} a 95 % interval of ± {found.half_width:.3f}"
+        f"{found.images:,} images give a share of {found.base:.2f} a 95 % interval of ± {found.half_width:.3f}"
     )
     if not told:
         out_console.print(
             "Pairs on the same seeds need fewer, where few of them change group: give --changed, the share that does"
         )
+
+
+def print_quality(found: Quality) -> None:
+    """One line a figure, the arms side by side."""
+    arms = list(dict.fromkeys(found.table["arm"]))
+    table = Table("figure", *map(escape, arms), title=escape(f"Features: {found.settings['features']}"))
+    for (measure, of), part in found.table.groupby(["measure", "of"], sort=False):
+        lines = part.set_index("arm")
+        cells = []
+        for arm in arms:
+            line = lines.loc[arm] if arm in lines.index else None
+            n = "" if line is None else f"n={line['n']:,}"
+            cells.append("" if line is None else f"{line['value']:.4g} [{line['low']:.4g}, {line['high']:.4g}] {n}")
+        table.add_row(escape(f"{measure} {of}".strip()), *map(escape, cells))
+    out_console.print(table)
+    for note in found.notes:
+        out_console.print(escape(note))
 
 
 def print_decision(decision: Decision) -> None:

@@ -7,7 +7,8 @@ Images without a face are in no count. Where all K counts are zero there is noth
 
 Beside the measures stand what they need: intervals, chance floors, the judge's correction (`correction`), tests of
 matched pairs (`matched`), sample sizes before a run (`planning`) and intervals that allow stopping early
-(`sequential`); association tests of embeddings (`association`). The quality of images is measured apart, by distances between their features.
+(`sequential`); association tests of embeddings (`association`); and of images, the distances inside a set
+(`diversity`) and from a reference (`frechet`), by their features.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from __future__ import annotations
 from .association import Association, association, cosines, weat
 from .chance import chance_floor, target_floor
 from .correction import correct_counts, corrected_shares, judge_draws, share_draws
+from .diversity import mean_distances
 from .frechet import frechet, frechet_difference, frechet_distance
 from .intervals import Interval, TargetMeasure, bootstrap_counts, bootstrap_mean, wilson
 from .matched import matched_difference, matched_p
@@ -60,6 +62,7 @@ __all__ = [
     "matched_difference",
     "matched_p",
     "mean_absolute_deviation",
+    "mean_distances",
     "normalised_entropy",
     "pairwise_bias",
     "share_draws",

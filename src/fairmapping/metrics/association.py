@@ -25,8 +25,10 @@ RESAMPLES = 9999  # of the partitions, where there are more
 
 @dataclass(frozen=True)
 class Association:
-    """Of the keyword sets X and Y with the words of a group against those of others. difference: of their mean
-    associations, with the interval of drawing keywords of both anew; effect: Cohen's d; p: two-sided, by permutation."""
+    """Of the keyword sets X and Y, of x and y keywords, with the words of a group against those of others.
+
+    difference: of their mean associations, with the interval of drawing keywords of both anew. effect: Cohen's d. p:
+    two-sided, by permutation."""
 
     x: int
     y: int
@@ -53,7 +55,9 @@ def cosines(first: ArrayLike, second: ArrayLike) -> Array:
     return np.asarray(units[0] @ units[1].swapaxes(-1, -2))
 
 
-def association(to_a: ArrayLike, to_b: ArrayLike, *, resamples: int = RESAMPLES, seed: int = 0) -> tuple[Array, Array, Array]:
+def association(
+    to_a: ArrayLike, to_b: ArrayLike, *, resamples: int = RESAMPLES, seed: int = 0
+) -> tuple[Array, Array, Array]:
     """Each keyword by itself (single-category WEAT): (difference, effect, p), each (N,), of its cosines to the words of
     A (N, a) and of B (N, b).
 

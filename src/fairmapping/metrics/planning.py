@@ -22,7 +22,8 @@ class Advice:
     images: of one prompt, the arms drawn apart. paired: the arms drawn on the same seeds, `changed` being the share of
     pairs that change group. each: as `images`, so that every one of `keywords` can be told by itself after Holm's
     correction, whose first step asks for alpha / keywords; each_paired likewise. together: for the mean share over
-    all keywords; together_paired likewise. half_width: half the 95 % Wilson interval that a share of `base` has with `images`.
+    all keywords; together_paired likewise. half_width: half the 95 % Wilson interval that a share of
+    `base` has with `images`.
     """
 
     effect: float

@@ -9,6 +9,7 @@ from .keywords import chart, figures
 from .language import language
 from .parts import floor_note, intervals_of_shares, model_name, sd15_women
 from .pictures import most_uneven, pairs
+from .quality import quality
 from .routes import routes
 from .settings import settings
 
@@ -27,6 +28,7 @@ __all__ = [
     "moved",
     "obeyed_overall",
     "pairs",
+    "quality",
     "routes",
     "sd15_women",
     "settings",

@@ -136,9 +136,7 @@ def figures(audit: Audit, attribute: str) -> dict[str, Any]:
         shares = [percent_cell(*_triple(line, name)) for name in told]
         counted = [line["images"], line["no_face"], line["several"], line["n"], *([line["other"]] if left_out else [])]
         when = [WHEN[line["arm"]]] if len(audit.arms) == 2 else []
-        rows.append(
-            [line["keyword"], *when, *counted, *shares, number(line["pairwise_bias"]), number(line["floor"])]
-        )
+        rows.append([line["keyword"], *when, *counted, *shares, number(line["pairwise_bias"]), number(line["floor"])])
     head = [
         noun(audit.keywords),
         *(["arm"] if len(audit.arms) == 2 else []),
