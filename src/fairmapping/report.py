@@ -96,7 +96,7 @@ def report(
         "settings": sections.settings(audits),
         "fitted": sorted(main.fitted),
         "fitted_title": f"The {count(len(main.fitted), 'keyword')} that the map was fitted on",
-        "all_figures": [sections.figures(main, attribute) for attribute in main.attributes],
+        "all_figures": _figures(main, reported),
         "version": __version__,
     }
     path = Path(path)
@@ -136,6 +136,13 @@ def _pairs_text(audit: Audit, *, chosen: bool) -> str:
         + "Left without the map, right with it; what stands in the same place on both sides has the same prompt and "
         "seed, and so the same starting noise. They are the first of each template, none picked."
     )
+
+
+def _figures(audit: Audit, reported: Sequence[str]) -> list[dict[str, Any]]:
+    tables = [sections.measures(audit, attribute, reported) for attribute in audit.attributes]
+    cells = sections.cells(audit, reported)
+    tables += [cells] if cells else []
+    return tables + [sections.figures(audit, attribute) for attribute in audit.attributes]
 
 
 def _caution(audit: Audit, unseen: bool) -> list[str]:

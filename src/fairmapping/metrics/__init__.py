@@ -22,6 +22,7 @@ from .intervals import Interval, TargetMeasure, bootstrap_counts, bootstrap_mean
 from .matched import matched_difference, matched_p
 from .measures import (
     MEASURES,
+    SOURCES,
     Measure,
     deviation_ratio,
     fairimagen_fairness,
@@ -37,6 +38,7 @@ from .sequential import confidence_sequence, enough
 
 __all__ = [
     "MEASURES",
+    "SOURCES",
     "Advice",
     "Association",
     "Interval",

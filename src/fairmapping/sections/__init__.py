@@ -7,6 +7,7 @@ from .judging import judge
 from .kept import kept, moved, obeyed_overall
 from .keywords import chart, figures
 from .language import language
+from .measures import cells, measures
 from .parts import floor_note, intervals_of_shares, model_name, sd15_women
 from .pictures import most_uneven, pairs
 from .quality import quality
@@ -15,6 +16,7 @@ from .settings import settings
 
 __all__ = [
     "cards",
+    "cells",
     "chart",
     "figures",
     "floor_note",
@@ -23,6 +25,7 @@ __all__ = [
     "judge",
     "kept",
     "language",
+    "measures",
     "model_name",
     "most_uneven",
     "moved",
