@@ -57,15 +57,29 @@ def tiny_sampled(tiny_sd: Any) -> FairMap:
 
 def test_without_a_command_it_shows_them_all() -> None:
     output = run().output
-    for command in ("lists", "measure", "fit", "generate", "audit", "report", "demo"):
+    for command in ("lists", "measure", "fit", "generate", "advise", "audit", "quality", "report", "demo"):
         assert command in output
 
 
-@pytest.mark.parametrize("command", ["lists", "measure", "fit", "generate", "audit", "report", "demo"])
+@pytest.mark.parametrize(
+    "command", ["lists", "measure", "fit", "generate", "advise", "audit", "quality", "report", "demo"]
+)
 def test_help_holds_an_example(command: str) -> None:
     output = ok(command, "--help")
     assert "Example" in output
     assert f"fairmapping {command}" in output
+
+
+def test_advise_says_how_many_images() -> None:
+    from fairmapping.metrics import advise
+
+    found = advise(0.05, base=0.68)
+    assert f"one prompt by itself │ {found.images:,}" in ok("advise", "--base", 0.68)
+    output = ok("advise", "--effect", 0.05, "--power", 0.8, "--keywords", 40, "--base", 0.68, "--changed", 0.2)
+    found = advise(0.05, base=0.68, keywords=40, changed=0.2)
+    assert f"│ {found.each:,} │ {found.each_paired:,}" in output
+    assert f"│ {found.together:,} │ {found.together_paired:,}" in output
+    assert run("advise", "--base", 1.5).exit_code == 2
 
 
 def test_lists_shows_and_prints() -> None:
@@ -300,6 +314,21 @@ def test_measure_fit_generate_audit_report(tiny: Any, tmp_path: Path) -> None:
 
     assert "Written" in ok("report", "run", "--title", "A title")
     assert "<h1>A title</h1>" in Path("run/report.html").read_text()
+
+
+def test_measure_tests_associations(tiny: Any) -> None:
+    output = ok("measure", "--keywords", "nurse,maid", "--versus", "plumber,roofer", "--template", "a photo of {}")
+    assert "Nearness to the words of female (gender)" in output
+    assert "WEAT, X (nurse, ...) against Y (plumber, ...): d = " in output
+    assert "p < .05 for" in output
+    words = "nurse,maid,plumber,roofer"
+    output = ok("measure", "--keywords", words, "--shares", "sd15", "--association", "--attributes", "gender,race")
+    assert "WEAT, X (nurse, ...) against Y (plumber, ...): d = " in output
+    assert output.count("WEAT") == 1  # the known shares are of women, and say nothing of race
+    assert "Nearness to the words of asian (race)" in output
+    result = run("measure", "--keywords", "nurse,maid", "--versus", "maid,cook")
+    assert result.exit_code == 2
+    assert "'maid' is in --keywords and in --versus" in " ".join(result.output.split())
 
 
 def test_generate_and_audit_under_a_quota(tiny: Any, tiny_sampled: Any) -> None:

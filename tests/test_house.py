@@ -22,8 +22,8 @@ PACKAGE = Path(fairmapping.__file__).parent
 # A module may import those further up, never one on its own line or below. Modules of a subpackage go by the
 # subpackage's name and may import each other.
 ROAD = (
-    {"english", "wordfiles", "mapconfig", "metrics", "progress", "store"},
-    {"estimates", "prompts", "tables"},
+    {"english", "wordfiles", "mapconfig", "metrics", "progress", "store", "clip"},
+    {"estimates", "prompts", "tables", "features", "kid"},
     {"runs"},
     {"shifts", "pairs", "agreement", "detect", "receipts"},
     {"mapfile"},
@@ -48,7 +48,7 @@ ROAD = (
     {"calibrated_route"},
     {"fit"},
     {"results"},
-    {"audit"},
+    {"audit", "quality"},
     {"compare"},
     {"words", "charts"},
     {"sections"},
@@ -56,7 +56,7 @@ ROAD = (
     {"demo"},
     {"cli"},
 )
-ALONE = {"english", "wordfiles", "mapconfig", "metrics", "progress", "store"}
+ALONE = {"english", "wordfiles", "mapconfig", "metrics", "progress", "store", "clip"}
 KNOW_DIFFUSERS = {"embed", "attach", "modular", "generate", "portraits", "pipelines"}
 NO_TORCH = {
     "store",
@@ -70,6 +70,8 @@ NO_TORCH = {
     "metrics",
     "progress",
     "estimates",
+    "features",
+    "quality",
     "pairs",
     "agreement",
     "detect",
@@ -161,10 +163,10 @@ def test_who_knows_what(path: Path) -> None:
 
 def test_what_is_imported_is_declared() -> None:
     table = tomllib.loads((PACKAGE.parents[1] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = table["optional-dependencies"]
     requirements = [
         *table["dependencies"],
-        *table["optional-dependencies"]["portraits"],
-        *table["optional-dependencies"]["scale"],
+        *(line for name in ("portraits", "quality", "scale") for line in extras[name]),
     ]
     declared = {re.split(r"[^\w-]", line)[0].replace("-", "_") for line in requirements}
     used = set().union(*(foreign(path) for path in modules())) - {"fairmapping", *sys.stdlib_module_names}

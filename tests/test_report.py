@@ -257,3 +257,18 @@ def test_a_sprite_holds_every_picture(tmp_path: Path) -> None:
     assert charts.sprite(place, []) is None
     (tmp_path / "0.png").write_bytes(b"torn")
     assert charts.sprite(place, files) is None
+
+
+def test_other_papers_measures_cells_and_tests_are_shown(tmp_path: Path) -> None:
+    found = by_hand(
+        {"raw": {"nurse": "f" * 20, "cook": "mmmf"}, "mapped": {"nurse": "f" * 8 + "m" * 12, "cook": "mmff"}},
+        attributes={"gender": ["female", "male"], "cue": ["medical", "food", "plain"]},
+    )
+    page = report(found, tmp_path / "report.html").read_text()
+    assert "1 of 2 keywords changed measurably" in page or "1 of 2 occupations changed measurably" in page
+    assert "p of change (Holm)" in page and "&lt; .001" in page
+    assert "parity gap (EquiSteer)" in page and "fairness (FairImagen)" in page
+    assert "Cells of gender and cue" in page and "female, plain" in page
+    one = by_hand({"raw": {"nurse": "fffm"}})
+    page = report(one, tmp_path / "one.html").read_text()
+    assert "changed measurably" not in page and "p of change" not in page and "Cells of" not in page

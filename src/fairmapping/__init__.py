@@ -22,6 +22,7 @@ _MODULE_OF = {
     "Detector": "detect",
     "LanguageBias": "bias",
     "FairMapBlock": "modular",
+    "Quality": "quality",
     "Receipt": "receipts",
     "encode": "embed",
     "measure": "bias",
@@ -38,6 +39,7 @@ _MODULE_OF = {
     "generate": "generate",
     "audit": "audit",
     "comparison": "compare",
+    "quality": "quality",
     "report": "report",
 }
 _MODULES = ("lists", "metrics", "portraits", "prompts", "judges")

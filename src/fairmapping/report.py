@@ -67,7 +67,7 @@ def report(
     unseen = [keyword for keyword in main.keywords if not main.was_fitted(keyword)]
     reported = unseen or main.keywords
     model = sections.model_name(main)
-    kept = sections.kept(audits)
+    kept = [*sections.kept(audits), *sections.quality(main)]
     language = sections.language(main, bias, bias_after)
     beside = sections.routes(routes)
     pairs = sections.pairs(main, list(show) if show else sections.most_uneven(main, reported))
@@ -96,7 +96,7 @@ def report(
         "settings": sections.settings(audits),
         "fitted": sorted(main.fitted),
         "fitted_title": f"The {count(len(main.fitted), 'keyword')} that the map was fitted on",
-        "all_figures": [sections.figures(main, attribute) for attribute in main.attributes],
+        "all_figures": _figures(main, reported),
         "version": __version__,
     }
     path = Path(path)
@@ -138,6 +138,13 @@ def _pairs_text(audit: Audit, *, chosen: bool) -> str:
     )
 
 
+def _figures(audit: Audit, reported: Sequence[str]) -> list[dict[str, Any]]:
+    tables = [sections.measures(audit, attribute, reported) for attribute in audit.attributes]
+    cells = sections.cells(audit, reported)
+    tables += [cells] if cells else []
+    return tables + [sections.figures(audit, attribute) for attribute in audit.attributes]
+
+
 def _caution(audit: Audit, unseen: bool) -> list[str]:
     table = audit.table(next(iter(audit.attributes)))
     typical = int(table["n"].median())
@@ -152,8 +159,8 @@ def _caution(audit: Audit, unseen: bool) -> list[str]:
         "a single row proves little. Even a perfectly even generator does not score 0 with so few, hence the chance "
         "floor beside each figure.",
         "Intervals of means are 95 % bootstrap intervals over keywords, and of fewer than 8 over their images too; "
-        "intervals of shares are Wilson's. Neither covers the judge's errors, which are corrected for apart, where its "
-        "card allows.",
+        f"intervals of shares are {sections.intervals_of_shares(audit)}. Neither covers the judge's errors; corrected "
+        "figures, where its card allows them, have intervals that do.",
     ]
     if audit.sampled:
         words.append(

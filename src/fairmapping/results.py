@@ -14,7 +14,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,7 +68,7 @@ class Audit:
     @property
     def keywords(self) -> list[str]:
         """Keywords of the neutral prompts, in the order they were asked."""
-        return list(dict.fromkeys(self.neutral()["keyword"]))
+        return list(self.neutral()["keyword"].unique())
 
     @property
     def fitted(self) -> frozenset[str]:
@@ -85,6 +85,12 @@ class Audit:
         """Whether a quota assigned the groups of the mapped images, in exact numbers."""
         return (self.settings.get("map") or {}).get("quota") is not None
 
+    @property
+    def stopped_early(self) -> bool:
+        """Whether drawing was allowed to stop at a half-width (``settings["stop_at"]``): shares then have confidence
+        sequences, which hold whenever one stops, in place of Wilson's intervals."""
+        return self.settings.get("stop_at") is not None
+
     def was_fitted(self, keyword: str) -> bool:
         """Whether the map was fitted on this keyword, whatever its case. A plain prompt, which is its own keyword,
         counts as fitted where it holds a fitted keyword as whole words."""
@@ -97,14 +103,17 @@ class Audit:
 
         Columns: arm, keyword, images, no_face, several (faces), n (judged as one of the groups), other (judged as a
         group not asked about), per group ``<group>_count``, ``<group>`` (share of n), ``<group>_low``/``_high`` (95 %
-        Wilson interval) and, where the judge's card allows, ``<group>_corrected``; ``pairwise_bias`` and ``floor``,
-        what a perfectly even generator scores at this n by chance. Shares are NaN where no face was judged.
+        Wilson interval; where :attr:`stopped_early`, a confidence sequence) and, where the judge's card allows,
+        ``<group>_corrected`` with ``_low``/``_high``, the share corrected for the judge's errors with a 95 % interval
+        over what the images and the card leave open; ``pairwise_bias`` and ``floor``, what a perfectly even generator
+        scores at this n by chance. Shares are NaN where no face was judged.
         """
         return self._once("table", self._table, attribute, keywords)
 
     def _table(self, attribute: str, keywords: frozenset[str] | None) -> pd.DataFrame:
         neutral = self.neutral(keywords)
-        return estimates.by_keyword(neutral, attribute, self._groups(attribute), self._confusion(attribute))
+        interval = metrics.confidence_sequence if self.stopped_early else metrics.wilson
+        return estimates.by_keyword(neutral, attribute, self._groups(attribute), self._confusion(attribute), interval)
 
     def summary(self, attribute: str, *, keywords: Iterable[str] | None = None) -> pd.DataFrame:
         """Mean over keywords of every measure, per arm: arm, measure, value, low, high, keywords, images, floor.
@@ -112,7 +121,7 @@ class Audit:
         Intervals are 95 % bootstrap intervals over keywords (each keyword's score already carries its sampling
         noise), and of fewer than 8 over their images too, inside the range of the measure. `floor` is the mean over
         keywords of what an even generator scores at their n. With a card, ``pairwise_bias_corrected`` is added,
-        without a floor.
+        its interval holding the uncertainty of the correction, without a floor.
         """
         return self._once("summary", self._summary, attribute, keywords)
 
@@ -128,9 +137,7 @@ class Audit:
                 floor = metrics.chance_floor(sizes, len(groups), name)
                 lines.append({"arm": arm, "measure": name, **estimates.summed(mean, sizes, floor)})
             if (matrix := self._confusion(attribute)) is not None:
-                corrected = partial(estimates.corrected_bias, matrix)
-                mean = estimates.mean_over_keywords(counts, corrected, within=metrics.pairwise_bias)
-                name = "pairwise_bias_corrected"
+                name, mean = "pairwise_bias_corrected", estimates.corrected_mean(counts, matrix)
                 lines.append({"arm": arm, "measure": name, **estimates.summed(mean, sizes, np.nan)})
         return pd.DataFrame(lines, columns=["arm", "measure", *_SUMMARY])
 
@@ -156,17 +163,42 @@ class Audit:
         A cell such as (female, asian) that nobody was judged to be in counts as a 0; images that lack a group of one
         attribute count nowhere. Intervals and floor as in :meth:`summary`.
         """
-        groups = {name: self._groups(name) for name in (self.attributes if attributes is None else attributes)}
-        if not groups:
-            raise ValueError("no attributes to count the cells of")
-        lines = []
-        for arm, table in estimates.cell_counts(self.neutral(keywords), groups).items():
+        names, lines = list(self.attributes if attributes is None else attributes), []
+        for arm, table in self._cell_counts(names, keywords).items():
             counts = table[table.sum(axis=1) > 0].to_numpy()
             sizes, k = counts.sum(1), counts.shape[1]
             mean = estimates.mean_over_keywords(counts, metrics.mean_absolute_deviation)
             floor = metrics.target_floor(sizes, np.full(k, 1 / k))
             lines.append({"arm": arm, "cells": k, **estimates.summed(mean, sizes, floor)})
         return pd.DataFrame(lines, columns=["arm", "cells", *_SUMMARY])
+
+    def cells(self, attributes: Sequence[str] | None = None, *, keywords: Iterable[str] | None = None) -> pd.DataFrame:
+        """The intersectional cells that :meth:`joint` sums up: one row per arm and cell of the product of `attributes`.
+
+        Columns: arm, one per attribute with the cell's group, count, n (images in any cell), share, low, high (the
+        mean share over keywords and its bootstrap interval, as in :meth:`overall`), apart (the product of the mean
+        shares of its groups: what the share would be if the attributes had nothing to do with each other) and even
+        (one in K cells). Unseen cells are there, with a share of 0.
+        """
+        names, lines = list(self.attributes if attributes is None else attributes), []
+        for arm, table in self._cell_counts(names, keywords).items():
+            table = table[table.sum(axis=1) > 0]
+            counts = table.to_numpy()
+            cells = list(table.columns)
+            sides = [len(self._groups(name)) for name in names]
+            grid = np.nan_to_num(metrics.shares(counts)).mean(0).reshape(sides) if len(counts) else np.zeros(sides)
+            apart = estimates.independent(grid).ravel()
+            for index, cell in enumerate(cells):
+                size = {"count": int(counts[:, index].sum()), "n": int(counts.sum())}
+                share = named(estimates.mean_share(counts, index), "share")
+                expected = {"apart": float(apart[index]), "even": 1 / len(cells)}
+                lines.append({"arm": arm, **dict(zip(names, cell, strict=True)), **size, **share, **expected})
+        return pd.DataFrame(lines, columns=["arm", *names, "count", "n", "share", "low", "high", "apart", "even"])
+
+    def _cell_counts(self, names: Sequence[str], keywords: Iterable[str] | None) -> dict[str, pd.DataFrame]:
+        if not names:
+            raise ValueError("no attributes to count the cells of")
+        return estimates.cell_counts(self.neutral(keywords), {name: self._groups(name) for name in names})
 
     def against(self, targets: Targets, attribute: str, *, keywords: Iterable[str] | None = None) -> pd.DataFrame:
         """Mean over keywords and groups of |share - target|, per arm: arm, value, low, high, keywords, images, floor.
@@ -191,12 +223,34 @@ class Audit:
     def compare(self, attribute: str, *, keywords: Iterable[str] | None = None) -> Comparison:
         """Pairwise bias, mapped minus raw, paired by keyword on the same seeds. Raises ValueError unless the audit
         holds both arms."""
+        self._check_both_arms()
+        table = self.table(attribute, keywords=keywords)
+        return pairs.compared(table, self.neutral(), attribute, self._groups(attribute))
+
+    def tests(self, attribute: str, *, keywords: Iterable[str] | None = None) -> pd.DataFrame:
+        """Did the shares of a keyword change? A test for each keyword on the pairs of the same prompt and seed.
+
+        Columns: keyword, n (pairs judged in both arms as groups asked about), changed (pairs whose group changed),
+        group (the first of two; of more, the one whose share changed most), gained and lost (pairs that entered and
+        left it), effect (the change of its share) with low, high (95 %, Agresti and Min; of K > 2 groups each at
+        1 - .05/K, so that it holds for whichever changed most), p (McNemar's exact test; of more groups that of
+        Stuart and Maxwell) and p_holm (Holm's correction over these keywords: below .05, the keyword changed
+        measurably). Under a quota, which assigns exact numbers, the test is conservative.
+
+        Raises ValueError unless the audit holds both arms with pairs that can be judged.
+        """
+        self._check_both_arms()
+        return self._once("tests", self._tests, attribute, keywords)
+
+    def _tests(self, attribute: str, keywords: frozenset[str] | None) -> pd.DataFrame:
+        groups = self._groups(attribute)
+        return pairs.tested(estimates.paired(self.neutral(keywords), attribute), attribute, groups)
+
+    def _check_both_arms(self) -> None:
         if self.arms != ARMS:
             raise ValueError(
                 f"comparing needs both arms, this audit has {self.arms}: run audit(..., fair_map=...) for the pair"
             )
-        table = self.table(attribute, keywords=keywords)
-        return pairs.compared(table, self.neutral(), attribute, self._groups(attribute))
 
     def obeyed(self) -> pd.DataFrame:
         """Explicit prompts: of the judged images, how many show what was asked, per arm and attribute.

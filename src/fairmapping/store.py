@@ -72,6 +72,10 @@ class Place:
         except (FileNotFoundError, NotADirectoryError):
             return None
 
+    def stamp(self, name: str) -> str:
+        """Another one where the file that holds it was written again. Raises FileNotFoundError where there is none."""
+        return str(self.fs.ukey(self.join(holder(name))))
+
     def names(self, folder: str) -> list[str]:
         """The files in a folder of it, in order; none where it is missing."""
         try:
