@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from .embed import Encoding, check_pipeline, read, watched
-from .fingerprint import fingerprint
+from .fingerprint import check_encoder
 from .policy import Attachment, Decided, DetectorSource, detector_of, quota_of
 from .prompts import Cell
 from .quota import Quota, QuotaSource
@@ -68,7 +68,7 @@ def attach(
     if is_attached(pipe):
         raise RuntimeError(f"this {type(pipe).__name__} has a map attached already; detach(pipe) it first")
     check_pipeline(pipe)
-    fair_map.check_encoder(fingerprint(pipe))
+    check_encoder(fair_map, pipe)
     if not isinstance(quota, Decided):
         quota = quota_of(fair_map, quota)
     attachment = Attachment(fair_map, strength, quota, detector_of(fair_map, detector))

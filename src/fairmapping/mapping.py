@@ -22,9 +22,9 @@ from .mapconfig import SCHEMA_VERSION, MapConfig, model_card
 from .prompts import Cell
 from .shifts import GroupShifts
 
-__all__ = ["SCHEMA_VERSION", "FairMap", "MapConfig", "check_strength"]
+__all__ = ["PROBE_TOLERANCE", "SCHEMA_VERSION", "FairMap", "MapConfig", "check_strength"]
 
-_PROBE_TOLERANCE = 0.05
+PROBE_TOLERANCE = 0.05  # rounding to half precision moves a probe by about 0.01
 
 
 class FairMap(nn.Module, ModelHubMixin):
@@ -165,20 +165,28 @@ class FairMap(nn.Module, ModelHubMixin):
                     f"the map is for {what} {own} wide, and this pipeline's are {other or 'not there'}; "
                     "use the pipeline it was fitted on, or fit a map for this one"
                 )
-        expected = self.config.encoder
-        if not expected:
-            return
-        first, second = (torch.tensor(x["probe"], dtype=torch.float64) for x in (expected, fingerprint))
-        scale = float(torch.maximum(first.norm(), second.norm())) or 1.0
-        distance = math.inf if first.shape != second.shape else float((first - second).norm()) / scale
-        if not distance <= _PROBE_TOLERANCE:
-            names = [" + ".join(x["encoders"]) for x in (expected, fingerprint)]
+        distance = self.encoder_distance(fingerprint)
+        if distance > PROBE_TOLERANCE:
+            names = [" + ".join(x["encoders"]) for x in (self.config.encoder, fingerprint)]
             who = f"another {names[0]}" if names[0] == names[1] else f"{names[0]}, and this pipeline has {names[1]}"
             raise ValueError(
                 f"the map was fitted for {who}: they embed the same prompts differently (relative distance "
-                f"{distance:.2g}, allowed {_PROBE_TOLERANCE}); "
+                f"{distance:.2g}, allowed {PROBE_TOLERANCE}); "
                 "use the pipeline it was fitted on, or fit a map for this one"
             )
+
+    def encoder_distance(self, fingerprint: Mapping[str, Any]) -> float:
+        """How far the probes in ``fingerprint`` are from those of the map's own encoder, each as a part of the longer
+        of two: the larger of both; 0 where the map does not know its encoder, infinite where they cannot be compared."""
+        own, distances = self.config.encoder, [0.0]
+        for name in ("probe", "pooled_probe"):
+            if name not in own or name == "pooled_probe" and (self.pooled_width is None or name not in fingerprint):
+                continue  # maps of before know one probe
+            first, second = (torch.tensor(x[name], dtype=torch.float64) for x in (own, fingerprint))
+            scale = float(torch.maximum(first.norm(), second.norm())) or 1.0
+            far = math.inf if first.shape != second.shape else float((first - second).norm()) / scale
+            distances.append(math.inf if math.isnan(far) else far)
+        return max(distances)
 
     def extra_repr(self) -> str:
         pooled = "" if self.pooled_width is None else f", pooled_width={self.pooled_width}"
