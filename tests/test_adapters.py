@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 import tiny
 import torch
+from compel import CompelForSD, CompelForSDXL
 from peft import LoraConfig
 from peft.utils import get_peft_model_state_dict
 from test_families import FAMILIES, OPEN, SETTLED, draw
+from torch._dynamo.utils import counters
 
 import fairmapping as fm
-from fairmapping.attach import attach, attached, detach, receipts
+from fairmapping.attach import attach, attached, detach, map_embeds, receipts
 from fairmapping.embed import encode
 from fairmapping.fingerprint import fingerprint, without_adapters
 from fairmapping.provenance import drawing_settings
@@ -167,3 +169,109 @@ def test_a_run_is_not_gone_on_with_under_another_lora(tmp_path):
     assert len(fm.generate(pipe, [OPEN], out=tmp_path, progress=False, **call)) == 1
     pipe.unload_lora_weights()
     assert drawing_settings(pipe, 0, {})["models"] == plain
+
+
+def compiled(pipe, in_place):
+    """With the backend "eager", which needs no C compiler: tracing, guards and recompilation are those of the others."""
+    for part in ("text_encoder", "text_encoder_2", "unet", "transformer"):
+        model = getattr(pipe, part, None)
+        if model is not None and in_place:
+            model.compile(backend="eager")
+        elif model is not None:
+            setattr(pipe, part, torch.compile(model, backend="eager"))
+
+
+@pytest.mark.parametrize(("name", "in_place", "meanwhile"), [("sd", False, False), ("flux", True, True)])
+def test_compiled_models_draw_the_same_and_are_compiled_once(name, in_place, meanwhile):
+    """Compiled before attaching, and while a map is attached."""
+    torch._dynamo.reset()
+    make, call = FAMILIES[name]
+    pipe, counted = make(), counters["stats"]
+    fair_map = tiny.random_map(pipe)
+    before = draw(name, pipe, PROMPTS, call)
+    with attached(pipe, fair_map):
+        expected = draw(name, pipe, PROMPTS, call)
+        if meanwhile:
+            compiled(pipe, in_place)
+            np.testing.assert_allclose(draw(name, pipe, PROMPTS, call), expected, atol=2e-6, rtol=0)
+    if not meanwhile:
+        compiled(pipe, in_place)
+    np.testing.assert_allclose(draw(name, pipe, PROMPTS, call), before, atol=2e-6, rtol=0)
+    with attached(pipe, fair_map):  # encodes its fixed prompts, once, in a batch of another size
+        np.testing.assert_allclose(draw(name, pipe, PROMPTS, call), expected, atol=2e-6, rtol=0)
+        graphs = counted["unique_graphs"]
+        assert graphs > 0
+        draw(name, pipe, ["a clerk", "the sea"], call)
+    with attached(pipe, fair_map, strength=0.3):
+        draw(name, pipe, ["two cooks and a hat", "a judge"], call)
+    np.testing.assert_allclose(draw(name, pipe, PROMPTS, call), before, atol=2e-6, rtol=0)
+    assert counted["unique_graphs"] == graphs, "another prompt or strength must not compile anything again"
+
+
+WEIGHTED, PLAIN, LEFT = "a portrait of a (doctor)1.4, (hat)0.7", "a portrait of a doctor, hat", "a female asian nurse--"
+
+
+@pytest.mark.parametrize("name", ["sd", "sdxl"])
+def test_embeddings_weighted_by_compel_are_mapped_by_hand_and_never_twice(name):
+    make, call = FAMILIES[name]
+    pipe = make()
+    fair_map = tiny.random_map(pipe)
+    compel = {"sd": CompelForSD, "sdxl": CompelForSDXL}[name](pipe)
+    made = compel([WEIGHTED, LEFT], negative_prompt=["grey", "grey"])
+    assert not torch.equal(made.embeds, compel([PLAIN, LEFT], negative_prompt=["grey", "grey"]).embeds)
+    negative = {"negative_prompt_embeds": made.negative_embeds}
+    if name == "sdxl":
+        negative["negative_pooled_prompt_embeds"] = made.negative_pooled_embeds
+
+    def drawn(embeds, pooled):
+        generators = [torch.Generator().manual_seed(i) for i in range(2)]
+        passed = negative | ({} if pooled is None else {"pooled_prompt_embeds": pooled})
+        return pipe(prompt_embeds=embeds, generator=generators, **passed, **call).images
+
+    moved = map_embeds(fair_map, [PLAIN, SETTLED], made.embeds, made.pooled_embeds)
+    assert [bool(receipt.mapped) for receipt in moved.receipts] == [True, False]
+    torch.testing.assert_close(moved.prompt_embeds[0], fair_map(made.embeds[0]))
+    assert torch.equal(moved.prompt_embeds[1], made.embeds[1])
+    if name == "sdxl":
+        torch.testing.assert_close(moved.pooled_prompt_embeds[0], fair_map.map_pooled(made.pooled_embeds[0]))
+        assert torch.equal(moved.pooled_prompt_embeds[1], made.pooled_embeds[1])
+    unmapped, mapped = drawn(made.embeds, made.pooled_embeds), drawn(*moved[:2])
+    assert np.abs(mapped[0] - unmapped[0]).max() > 1e-4
+    assert np.array_equal(mapped[1], unmapped[1])
+    with attached(pipe, fair_map):
+        assert np.array_equal(drawn(*moved[:2]), mapped), "what was mapped by hand is not mapped again"
+        assert np.array_equal(drawn(made.embeds, made.pooled_embeds), unmapped)
+
+
+def test_mapping_embeddings_is_what_attaching_does(tiny_sdxl):
+    """Without weights, and with a quota, the embeddings are those of an attached pipeline's call."""
+    fair_map, call = tiny.sampled_map(tiny_sdxl), FAMILIES["sdxl"][1]
+    quotas = [fm.Quota("even", seed=4) for _ in range(2)]
+    with attached(tiny_sdxl, fair_map, quota=quotas[0], strength=0.5):
+        expected = draw("sdxl", tiny_sdxl, [OPEN, OPEN], call)
+        told = receipts(tiny_sdxl)
+    found, grey = encode(tiny_sdxl, [OPEN, OPEN]), encode(tiny_sdxl, ["grey"] * 2)
+    moved = map_embeds(fair_map, OPEN, found.sequence, found.pooled, quota=quotas[1], strength=0.5)
+    assert moved.receipts == told
+    assert quotas[0].last == quotas[1].last
+    passed = {"prompt_embeds": moved.prompt_embeds, "pooled_prompt_embeds": moved.pooled_prompt_embeds}
+    passed |= {"negative_prompt_embeds": grey.sequence, "negative_pooled_prompt_embeds": grey.pooled}
+    generators = [torch.Generator().manual_seed(i) for i in range(2)]
+    np.testing.assert_allclose(tiny_sdxl(generator=generators, **passed, **call).images, expected, atol=2e-6, rtol=0)
+
+
+def test_embeddings_that_do_not_belong_together_are_refused(tiny_sdxl):
+    fair_map, found = tiny.random_map(tiny_sdxl), encode(tiny_sdxl, PROMPTS)
+    sequence, pooled = found.sequence, found.pooled
+    for prompts, embeds, beside, says in (
+        (PROMPTS[:1], sequence, pooled, "1 prompts for 2 rows of embeddings and 2 pooled"),
+        (PROMPTS, sequence, pooled[:1], "2 prompts for 2 rows of embeddings and 1 pooled"),
+        ("a doctor", sequence, None, "give pooled_prompt_embeds too"),
+        ("a doctor", sequence[0], pooled, r"prompt_embeds are Tensor \(48, 56\)"),
+        ("a doctor", [1.0], pooled, "prompt_embeds are list"),
+        ("a doctor", sequence[..., :5], pooled, "embeddings are torch.float32 of shape"),
+    ):
+        with pytest.raises(ValueError, match=says):
+            map_embeds(fair_map, prompts, embeds, beside)
+    with pytest.raises(ValueError, match="quota"):
+        map_embeds(fair_map, PROMPTS, sequence, pooled, quota="even")

@@ -32,6 +32,7 @@ _MODULE_OF = {
     "attach": "attach",
     "detach": "attach",
     "attached": "attach",
+    "map_embeds": "attach",
     "receipts": "attach",
     "with_map": "modular",
     "read_receipt": "receipts",
