@@ -36,7 +36,7 @@ def explain(
     from ..detect import Detector
     from ..receipts import read_receipt
 
-    fair_map = map_of(map_)
+    fair_map, _ = map_of(map_)
     if fair_map is None:
         detector, asked = Detector(attributes=split(attributes)), None
     else:

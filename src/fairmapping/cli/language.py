@@ -96,7 +96,7 @@ def measure(
     asked = prompts.resolve_attributes(split(attributes))
     words = keywords_of(keywords)
     known = shares_of(shares if shares or keywords != "occupations" else "sd15")
-    templates, fair_map = template or prompts.DEFAULT_TEMPLATES, map_of(map_)
+    templates, (fair_map, _) = template or prompts.DEFAULT_TEMPLATES, map_of(map_)
     prompts.neutral(words, templates)  # refuses a bad template before the model is loaded
     if csv is not None:
         file_of(csv, "--csv")
