@@ -278,6 +278,11 @@ def test_measure_fit_generate_audit_report(tiny: Any, tmp_path: Path) -> None:
     assert "4 fitted" in output
     assert "2 held out" in output
     assert FairMap.from_pretrained("map").config.held_out == ["cook", "maid"]
+    assert not FairMap.from_pretrained("map").pictures, "route text draws nothing unless told"
+    ok("fit", "--route", "text", *asked, "--card-images", 1)
+    found = FairMap.from_pretrained("map")
+    assert found.config.pictures["prompts"] == ["a portrait of a cook", "a portrait of a maid"]
+    assert len(found.pictures) == 2
 
     few = ["--images", 2, "--steps", 1, "--map", "map"]
     assert "2 images" in ok("generate", "a portrait of a nurse", *few, "--out", "g")

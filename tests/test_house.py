@@ -40,6 +40,7 @@ ROAD = (
     {"policy"},
     {"attach", "modular"},
     {"generate"},
+    {"showcase"},
     {"denoiser_route", "calibration"},
     {"calibrated_route"},
     {"fit"},

@@ -37,6 +37,7 @@ _MODULE_OF = {
     "with_map": "modular",
     "read_receipt": "receipts",
     "generate": "generate",
+    "showcase": "showcase",
     "audit": "audit",
     "comparison": "compare",
     "report": "report",

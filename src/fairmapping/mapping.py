@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from . import mapfile
 from .detect import Detector
-from .mapconfig import SCHEMA_VERSION, MapConfig, model_card
+from .mapconfig import SCHEMA_VERSION, MapConfig, model_card, probe_distance
 from .prompts import Cell
 from .shifts import GroupShifts
 
@@ -81,6 +81,7 @@ class FairMap(nn.Module, ModelHubMixin):
             raise ValueError("pooled_shifts need shifts of the same groups beside them")
         self.shifts, self.pooled_shifts = shifts, pooled_shifts
         self._detector = detector
+        self.pictures: tuple[bytes, ...] = ()  # PNG files of the model card, as config.pictures tells
 
     @property
     def detector(self) -> Detector:
@@ -176,17 +177,10 @@ class FairMap(nn.Module, ModelHubMixin):
             )
 
     def encoder_distance(self, fingerprint: Mapping[str, Any]) -> float:
-        """How far the probes in ``fingerprint`` are from those of the map's own encoder, each as a part of the longer
-        of two: the larger of both; 0 where the map does not know its encoder, infinite where they cannot be compared."""
-        own, distances = self.config.encoder, [0.0]
-        for name in ("probe", "pooled_probe"):
-            if name not in own or name == "pooled_probe" and (self.pooled_width is None or name not in fingerprint):
-                continue  # maps of before know one probe
-            first, second = (torch.tensor(x[name], dtype=torch.float64) for x in (own, fingerprint))
-            scale = float(torch.maximum(first.norm(), second.norm())) or 1.0
-            far = math.inf if first.shape != second.shape else float((first - second).norm()) / scale
-            distances.append(math.inf if math.isnan(far) else far)
-        return max(distances)
+        """How far a fingerprint is from the map's own encoder (:func:`fairmapping.mapconfig.probe_distance`); 0 where
+        the map does not know its encoder."""
+        own = self.config.encoder
+        return probe_distance(own, fingerprint, pooled=self.pooled_width is not None) if own else 0.0
 
     def extra_repr(self) -> str:
         pooled = "" if self.pooled_width is None else f", pooled_width={self.pooled_width}"
@@ -202,8 +196,8 @@ class FairMap(nn.Module, ModelHubMixin):
         model_card_kwargs: Any = None,
         **hub: Any,
     ) -> Path:
-        """Write config.json, model.safetensors, the detector's two files and README.md, a model card, into the folder;
-        return it.
+        """Write config.json, model.safetensors, the detector's two files and README.md, a model card with its pictures
+        (:func:`fairmapping.showcase.showcase`), into the folder; return it.
 
         Files of these names are replaced, each only when all are written. config.json comes last and holds the
         checksums of the others, so a reader never takes a half-written map for a whole one. With ``push_to_hub`` the
@@ -216,7 +210,7 @@ class FairMap(nn.Module, ModelHubMixin):
             if own is not None and _is_identity(tensors[f"{prefix}weight"], tensors[f"{prefix}bias"]):
                 del tensors[f"{prefix}weight"], tensors[f"{prefix}bias"]  # the width of the shifts tells it
         card = model_card(self.config, self.width, self.pooled_width)
-        folder = mapfile.write(save_directory, tensors, self.config, self.detector, card)
+        folder = mapfile.write(save_directory, tensors, self.config, self.detector, card, self.pictures)
         if push_to_hub:
             ModelHubMixin.push_to_hub(self, repo_id or folder.name, **hub)
         return folder
@@ -231,7 +225,7 @@ class FairMap(nn.Module, ModelHubMixin):
         Raises FileNotFoundError where there is no map, ValueError for one that is damaged or of a newer schema.
         """
         source = pretrained_model_name_or_path
-        tensors, config, detector = mapfile.read(source, revision, **hub)
+        tensors, config, detector, pictures = mapfile.read(source, revision, **hub)
         shifts = {prefix: _shifts_of(tensors, prefix, config) for prefix in ("", "pooled_")}
         for prefix, own in shifts.items():
             if own is not None:
@@ -243,7 +237,9 @@ class FairMap(nn.Module, ModelHubMixin):
                 f"the weights in {source} hold {found}; a map holds weight and bias, or shifts, and at most "
                 "their pooled twins; save or fetch it again"
             )
-        return cls(**tensors, shifts=shifts[""], pooled_shifts=shifts["pooled_"], config=config, detector=detector)
+        found = cls(**tensors, shifts=shifts[""], pooled_shifts=shifts["pooled_"], config=config, detector=detector)
+        found.pictures = pictures
+        return found
 
 
 def _shifts_of(tensors: dict[str, Tensor], prefix: str, config: MapConfig) -> GroupShifts | None:
