@@ -225,6 +225,7 @@ def test_fit_through_the_denoiser(tiny: Any) -> None:
         "detector.json",
         "lexicon.json.gz",
         "model.safetensors",
+        "picture-0.png",
     ]
     for wrong, says in (
         ([*asked, "--weight", 2], "has no option 'weight'"),
@@ -281,8 +282,8 @@ def test_measure_fit_generate_audit_report(tiny: Any, tmp_path: Path) -> None:
     assert not FairMap.from_pretrained("map").pictures, "route text draws nothing unless told"
     ok("fit", "--route", "text", *asked, "--card-images", 1)
     found = FairMap.from_pretrained("map")
-    assert found.config.pictures["prompts"] == ["a portrait of a cook", "a portrait of a maid"]
-    assert len(found.pictures) == 2
+    assert found.config.pictures["prompts"] == [f"a portrait of a {word}" for word in WORDS[:4]]  # served; maids are not
+    assert len(found.pictures) == 4
 
     few = ["--images", 2, "--steps", 1, "--map", "map"]
     assert "2 images" in ok("generate", "a portrait of a nurse", *few, "--out", "g")
