@@ -13,6 +13,7 @@ from compel import CompelForSD, CompelForSDXL
 from peft import LoraConfig
 from peft.utils import get_peft_model_state_dict
 from test_families import FAMILIES, OPEN, SETTLED, draw
+from test_tasks import PROMPTS, by_hand
 from torch._dynamo.utils import counters
 
 import fairmapping as fm
@@ -21,7 +22,6 @@ from fairmapping.embed import encode
 from fairmapping.fingerprint import fingerprint, without_adapters
 from fairmapping.provenance import drawing_settings
 
-PROMPTS = [OPEN, SETTLED]
 CLIPS = {"sd": ["text_encoder"], "sdxl": ["text_encoder", "text_encoder_2"], "flux": ["text_encoder"]}
 CLIPS["sd3"] = CLIPS["sdxl"]
 _ON = {"text": ["q_proj", "v_proj"], "denoiser": ["to_q", "to_v"]}
@@ -46,22 +46,6 @@ def state_of(pipe):
         if isinstance(model, torch.nn.Module)
         for name, value in model.state_dict().items()
     }
-
-
-def by_hand(name, pipe, fair_map, call):
-    """Encode as the pipeline is now, map what is open, pass the embeddings in."""
-    found = encode(pipe, PROMPTS)
-    rows = torch.tensor([True, False])
-    passed = {"prompt_embeds": torch.where(rows[:, None, None], fair_map(found.sequence, found.mask), found.sequence)}
-    if found.pooled is not None:
-        passed["pooled_prompt_embeds"] = torch.where(rows[:, None], fair_map.map_pooled(found.pooled), found.pooled)
-    if name != "flux":
-        grey = encode(pipe, ["grey"] * 2)
-        passed["negative_prompt_embeds"] = grey.sequence
-        if grey.pooled is not None:
-            passed["negative_pooled_prompt_embeds"] = grey.pooled
-    generators = [torch.Generator().manual_seed(i) for i in range(2)]
-    return pipe(generator=generators, **passed, **call).images
 
 
 @pytest.mark.parametrize("name", CLIPS)
@@ -172,7 +156,7 @@ def test_a_run_is_not_gone_on_with_under_another_lora(tmp_path):
 
 
 def compiled(pipe, in_place):
-    """With the backend "eager", which needs no C compiler: tracing, guards and recompilation are those of the others."""
+    """With the backend "eager", which needs no C compiler: it traces, guards and recompiles as the others do."""
     for part in ("text_encoder", "text_encoder_2", "unet", "transformer"):
         model = getattr(pipe, part, None)
         if model is not None and in_place:

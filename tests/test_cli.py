@@ -282,7 +282,7 @@ def test_measure_fit_generate_audit_report(tiny: Any, tmp_path: Path) -> None:
     assert not FairMap.from_pretrained("map").pictures, "route text draws nothing unless told"
     ok("fit", "--route", "text", *asked, "--card-images", 1)
     found = FairMap.from_pretrained("map")
-    assert found.config.pictures["prompts"] == [f"a portrait of a {word}" for word in WORDS[:4]]  # served; maids are not
+    assert found.config.pictures["prompts"] == [f"a portrait of a {word}" for word in WORDS[:4]]
     assert len(found.pictures) == 4
 
     few = ["--images", 2, "--steps", 1, "--map", "map"]

@@ -84,7 +84,9 @@ def test_what_does_not_belong_together_is_refused() -> None:
 def test_every_map_has_a_strength_of_its_own(strengths: tuple[float, float], tmp_path: Path) -> None:
     """As if each had been applied with it; the strength of the whole comes on top for shifts, which add up."""
     s, t = strengths
-    plain = [FairMap(normal(8, 8, seed=i), normal(8, seed=i + 1), pooled_weight=normal(4, 4, seed=i + 2)) for i in (1, 5)]
+    plain = [
+        FairMap(normal(8, 8, seed=i), normal(8, seed=i + 1), pooled_weight=normal(4, 4, seed=i + 2)) for i in (1, 5)
+    ]
     x, pooled = normal(2, 5, 8, seed=20), normal(2, 4, seed=21)
     whole = compose(*plain, strengths=strengths)
     torch.testing.assert_close(whole(x), plain[1](plain[0](x, strength=s), strength=t), atol=1e-4, rtol=1e-4)

@@ -134,7 +134,8 @@ def test_pictures_that_are_gone_do_not_matter_and_others_are_refused(shown, tmp_
 
 
 @pytest.mark.parametrize(
-    "told", [{"prompts": "abc"}, {"prompts": ["a"] * 17, "mapped": [[]] * 17, "call": {}}, {"prompts": [], "mapped": []}]
+    "told",
+    [{"prompts": "abc"}, {"prompts": ["a"] * 17, "mapped": [[]] * 17, "call": {}}, {"prompts": [], "mapped": []}],
 )
 def test_an_account_of_pictures_that_is_none_is_refused(shown, tmp_path, told):
     folder = shown.save_pretrained(tmp_path)

@@ -63,9 +63,9 @@ def check_encoder(fair_map: FairMap, pipe: Any) -> None:
     with without_adapters(pipe):
         fair_map.check_encoder(fingerprint(pipe))
     warnings.warn(
-        "a LoRA (or another adapter) on the text encoder makes it embed prompts otherwise than the encoder that the map "
-        f"was fitted for (relative distance {distance:.2g}); the map is used all the same and may mitigate less: audit "
-        "the images, or fit a map with the adapter loaded",
+        "a LoRA (or another adapter) on the text encoder makes it embed prompts otherwise than the encoder that the "
+        f"map was fitted for (relative distance {distance:.2g}); the map is used all the same and may mitigate less: "
+        "audit the images, or fit a map with the adapter loaded",
         stacklevel=3,
     )
 

@@ -14,7 +14,16 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-__all__ = ["MOST_PICTURES", "SCHEMA_VERSION", "MapConfig", "model_card", "picture_name", "probe_distance", "read_config", "versions"]
+__all__ = [
+    "MOST_PICTURES",
+    "SCHEMA_VERSION",
+    "MapConfig",
+    "model_card",
+    "picture_name",
+    "probe_distance",
+    "read_config",
+    "versions",
+]
 
 SCHEMA_VERSION = 3
 MOST_PICTURES = 16  # on a model card
@@ -232,7 +241,8 @@ def _pictures(told: Mapping[str, Any]) -> str:
     if not told:
         return ""
     extra = "".join(f", {name}={value!r}" for name, value in told["call"].items())
-    call = f"fairmapping.generate(pipe, prompts, images_per_prompt={told.get('images')}, seed={told.get('seed')}{extra})"
+    images, seed = told.get("images"), told.get("seed")
+    call = f"fairmapping.generate(pipe, prompts, images_per_prompt={images}, seed={seed}{extra})"
     lines = [
         *("", "## Before and after", ""),
         f"Drawn by {_plain(told.get('model'))}. In each picture the upper row is drawn without the map and the lower "

@@ -68,8 +68,9 @@ class FairMapBlock(ModularPipelineBlocks):
     def save_pretrained(self, save_directory: str | os.PathLike[str], **_: Any) -> None:
         """Raises TypeError: diffusers saves of a block where its code is, which brings no map back."""
         raise TypeError(
-            "a FairMapBlock cannot be saved by itself; save its map (block.attachment.fair_map.save_pretrained(folder)) "
-            "and make the block anew: FairMapBlock(FairMap.from_pretrained(folder))"
+            "a FairMapBlock cannot be saved by itself; save its map "
+            "(block.attachment.fair_map.save_pretrained(folder)) and make the block anew: "
+            "FairMapBlock(FairMap.from_pretrained(folder))"
         )
 
     @property
@@ -124,8 +125,8 @@ def _saving_class(cls: Any, fair_map: FairMap) -> type:
         folder = fair_map.save_pretrained(Path(save_directory) / FOLDER)  # first, so that it is pushed with the rest
         saved = cls.save_pretrained(self, os.fspath(save_directory), *args, **kwargs)
         warnings.warn(
-            f"the fair map is saved in {folder}, and ModularPipeline.from_pretrained reads the rest without it; to have "
-            f"it back: with_map(pipe, FairMap.from_pretrained({str(folder)!r})), with its strength, quota and detector",
+            f"the fair map is saved in {folder}, and ModularPipeline.from_pretrained reads the rest without it; to "
+            f"have it back: with_map(pipe, FairMap.from_pretrained({str(folder)!r})), with strength, quota and detector",
             stacklevel=2,
         )
         return saved

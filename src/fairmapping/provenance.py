@@ -51,8 +51,8 @@ def _weights(model: torch.nn.Module) -> str:
             digest.update(start.double().cpu().numpy().tobytes())
     for name, layer in model.named_modules():
         if hasattr(layer, "merged_adapters"):  # a LoRA has its strength beside the weights, and may be switched off
-            state = (getattr(layer, "scaling", {}), layer.active_adapters, layer.merged_adapters, layer.disable_adapters)
-            digest.update(f"{name} {state} ".encode())
+            state = [getattr(layer, "scaling", {}), layer.active_adapters, layer.merged_adapters]
+            digest.update(f"{name} {state} {layer.disable_adapters} ".encode())
     return digest.hexdigest()[:16]
 
 

@@ -42,8 +42,9 @@ def showcase(
     """Draw pictures before and after for the map's model card; ``save_pretrained`` and ``push_to_hub`` take them along.
 
     By default of the first four held-out keywords that the map's detector serves, or the first fitted where there is
-    none, so that nobody picks what looks well. All images of a prompt stand side by side, ``images_per_prompt`` without the map above
-    as many with it; the other arguments are :func:`fairmapping.generate.generate`'s. They replace those the map had.
+    none, so that nobody picks what looks well. All images of a prompt stand side by side, ``images_per_prompt`` without
+    the map above as many with it; the other arguments are :func:`fairmapping.generate.generate`'s. They replace those
+    that the map had.
 
     Raises ValueError for a map without keywords where no prompts are given, and for more than 16 prompts; otherwise
     what :func:`fairmapping.generate.generate` raises. Then the map stays as it was.

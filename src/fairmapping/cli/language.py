@@ -257,6 +257,8 @@ def fit(
         for left in out.glob(f"{resume.name}*"):
             left.unlink()
     if count := 4 * drawn if card_images is None else card_images:  # the map is saved: nothing is lost if this fails
-        showcase(pipe, fair_map, images_per_prompt=count, seed=seed, batch_size=batch_size or 4, **call_of(None, guidance))
+        showcase(
+            pipe, fair_map, images_per_prompt=count, seed=seed, batch_size=batch_size or 4, **call_of(None, guidance)
+        )
         fair_map.save_pretrained(out)
     out_console.print(f"Saved in [bold]{escape(str(out))}[/]")
