@@ -126,7 +126,7 @@ def _saving_class(cls: Any, fair_map: FairMap) -> type:
         saved = cls.save_pretrained(self, os.fspath(save_directory), *args, **kwargs)
         warnings.warn(
             f"the fair map is saved in {folder}, and ModularPipeline.from_pretrained reads the rest without it; to "
-            f"have it back: with_map(pipe, FairMap.from_pretrained({str(folder)!r})), with strength, quota and detector",
+            f"have it back: with_map(pipe, FairMap.from_pretrained({str(folder)!r}), strength=..., quota=...)",
             stacklevel=2,
         )
         return saved
