@@ -44,6 +44,7 @@ ROAD = (
     {"work"},
     {"cluster"},
     {"generate"},
+    {"showcase"},
     {"denoiser_route", "calibration"},
     {"calibrated_route"},
     {"fit"},

@@ -57,9 +57,9 @@ def measure(
     """
     _check_distance(distance)
     if fair_map is not None:
-        from .fingerprint import fingerprint
+        from .fingerprint import check_encoder
 
-        fair_map.check_encoder(fingerprint(pipe))
+        check_encoder(fair_map, pipe)
     contrasts = Contrasts.encode(pipe, keywords, attributes, templates, batch_size=batch_size, progress=progress)
     contrasts = contrasts if fair_map is None else contrasts.map(fair_map)
     found = contrasts.bias(distance)

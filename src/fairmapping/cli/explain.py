@@ -39,7 +39,7 @@ def explain(
     from ..detect import Detector
     from ..receipts import read_receipt
 
-    fair_map = map_of(map_)
+    fair_map, _ = map_of(map_)
     asked = None if attributes is None else split(attributes)
     if asked == []:
         raise ValueError("--attributes is empty; name one, such as gender")

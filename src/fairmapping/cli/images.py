@@ -60,7 +60,7 @@ def generate(
     images: Images = 8,
     template: Templates = None,
     map_: MapSource = None,
-    strength: Strength = 1.0,
+    strength: Strength = None,
     quota: QuotaSource = None,
     detector: DetectorOption = DetectorMode.auto,
     seed: Seed = 0,
@@ -84,13 +84,15 @@ def generate(
     - `fairmapping generate "a portrait of a doctor" --images 16`
     - `fairmapping generate --keywords doctor,nurse --map my-map --out runs/fair`
     - `fairmapping generate --keywords doctor,nurse --map my-map --quota labour --out runs/fair`
+    - `fairmapping generate "a doctor" --map gender-map --map race-map --strength 0.5 --strength 1`
     """
     from ..generate import generate as draw
 
     # All that may be mistyped comes before the model, which can take minutes to load.
     place_of(out)
     cluster = workers_of(ray, workers, threads)
-    rows, call, fair_map = prompts_of(prompts, keywords, template), call_of(steps, guidance), map_of(map_)
+    rows, call = prompts_of(prompts, keywords, template), call_of(steps, guidance)
+    fair_map, part = map_of(map_, strength)
     drawn_by = quota_of(quota, fair_map, seed)
     done = draw(
         source_of(model, device, dtype, offload),
@@ -98,7 +100,7 @@ def generate(
         images_per_prompt=images,
         out=out,
         fair_map=fair_map,
-        strength=strength,
+        strength=part,
         quota=drawn_by,
         detector=detector.value,
         seed=seed,
@@ -127,7 +129,7 @@ def audit(
     ] = "portraits",
     images: Images = 15,
     template: Templates = None,
-    strength: Strength = 1.0,
+    strength: Strength = None,
     quota: QuotaSource = None,
     detector: DetectorOption = DetectorMode.auto,
     seed: Seed = 0,
@@ -165,7 +167,7 @@ def audit(
     rows = prompts.neutral(keywords_of(keywords), templates)
     if explicit:
         rows += prompts.specific(keywords_of(keywords), asked, templates[:1])
-    fair_map = map_of(map_)
+    fair_map, part = map_of(map_, strength)
     drawn_by = quota_of(quota, fair_map, seed)
     result = assess(
         source_of(model, device, dtype, offload),
@@ -176,7 +178,7 @@ def audit(
         out=out,
         attributes=asked,
         seed=seed,
-        strength=strength,
+        strength=part,
         quota=drawn_by,
         detector=detector.value,
         batch_size=batch_size,

@@ -115,7 +115,7 @@ def measure(
     if both := sorted(set(words) & set(others)):
         raise ValueError(f"{both[0]!r} is in --keywords and in --versus; a test needs two different sets")
     known = shares_of(shares if shares or keywords != "occupations" else "sd15")
-    templates, fair_map = template or prompts.DEFAULT_TEMPLATES, map_of(map_)
+    templates, (fair_map, _) = template or prompts.DEFAULT_TEMPLATES, map_of(map_)
     prompts.neutral(words, templates)  # refuses a bad template before the model is loaded
     if csv is not None:
         file_of(csv, "--csv")
@@ -198,6 +198,14 @@ def fit(
     depth: Annotated[
         int | None, typer.Option(min=1, help="Linear layers, for --solver gradient.", rich_help_panel=_TEXT)
     ] = None,
+    card_images: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Images of each of four prompts, before and after, for the map's model card; by default 4, and 0 for "
+            "--route text.",
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Same seed, same map.")] = 0,
     model: Model = "portraits",
     device: Device = None,
@@ -218,10 +226,12 @@ def fit(
 
     - `fairmapping fit --out my-map` on the packaged occupations
     - `fairmapping fit --route text --keywords doctor,nurse,judge,clerk,cook --attributes gender --solver gradient`
+    - `fairmapping fit --route text --card-images 8 --out my-map` with pictures on its model card
     - `fairmapping fit --attributes mine.toml --model ./my-model --device cuda --dtype bfloat16 --out other-map`
     """
     from .. import lists, prompts
     from ..fit import fit as find
+    from ..showcase import showcase
     from ..targets import resolve_targets
 
     asked = prompts.resolve_attributes(split(attributes))
@@ -257,8 +267,9 @@ def fit(
         "depth": depth,
         "batch_size": batch_size,
     }
+    pipe = pipe_of(model, device, dtype, offload)
     fair_map = find(
-        pipe_of(model, device, dtype, offload),
+        pipe,
         words,
         asked,
         route=route.value,
@@ -271,4 +282,9 @@ def fit(
     if resume is not None:
         for left in out.glob(f"{resume.name}*"):
             left.unlink()
+    if count := 4 * drawn if card_images is None else card_images:  # the map is saved: nothing is lost if this fails
+        showcase(
+            pipe, fair_map, images_per_prompt=count, seed=seed, batch_size=batch_size or 4, **call_of(None, guidance)
+        )
+        fair_map.save_pretrained(out)
     out_console.print(f"Saved in [bold]{escape(str(out))}[/]")

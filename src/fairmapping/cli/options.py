@@ -78,7 +78,10 @@ DistanceOption = Annotated[
     Distance, typer.Option(help="Between prompts: pooled over their words, per position, or the whole sequence.")
 ]
 RouteOption = Annotated[Route, typer.Option(help="How to fit; see above.")]
-MapSource = Annotated[str | None, typer.Option("--map", help="A fair map: a folder from `fit`, or a hub id.")]
+MapSource = Annotated[
+    list[str] | None,
+    typer.Option("--map", help="A fair map: a folder from `fit`, or a hub id. Several, given one by one, become one."),
+]
 QuotaSource = Annotated[
     str | None,
     typer.Option(
@@ -91,7 +94,10 @@ DetectorOption = Annotated[
     DetectorMode,
     typer.Option("--detector", help="auto: the map's own detector decides what is mapped. off: every prompt is."),
 ]
-Strength = Annotated[float, typer.Option(help="0 leaves the model as it is, 1 applies the map in full.")]
+Strength = Annotated[
+    list[float] | None,
+    typer.Option(help="0 leaves the model as it is, 1 (the default) applies the map in full. Once, or once a --map."),
+]
 Seed = Annotated[int, typer.Option(help="Same seed, same images.")]
 Images = Annotated[int, typer.Option(min=1, help="Images of each prompt. Intervals narrow with the square root.")]
 Steps = Annotated[

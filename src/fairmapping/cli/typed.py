@@ -108,10 +108,18 @@ def holdout_of(source: str | None) -> Any:
         return keywords_of(source or "")
 
 
-def map_of(source: str | None) -> Any:
+def map_of(sources: list[str] | None, strengths: list[float] | None = None) -> tuple[Any, float]:
+    """The map, or all of them as one, and the strength of the whole; (None, 1) where none is given."""
+    from ..compose import compose
     from ..mapping import FairMap
 
-    return FairMap.from_pretrained(source) if source else None
+    maps, given = [FairMap.from_pretrained(source) for source in sources or ()], strengths or [1.0]
+    if len(given) not in (1, len(maps)):
+        raise ValueError(f"{len(given)} of --strength for {len(maps)} of --map; give one for all, or one each")
+    whole = given[0] if len(given) == 1 else 1.0
+    if len(maps) < 2:
+        return (maps[0] if maps else None), whole
+    return compose(*maps, strengths=given if len(given) > 1 else None), whole
 
 
 def quota_of(source: str | None, fair_map: Any, seed: int) -> Any:
