@@ -24,7 +24,7 @@ PACKAGE = Path(fairmapping.__file__).parent
 ROAD = (
     {"english", "wordfiles", "mapconfig", "metrics", "progress", "runs"},
     {"estimates", "prompts"},
-    {"shifts", "pairs", "agreement", "detect", "receipts"},
+    {"shifts", "lowrank", "pairs", "agreement", "detect", "receipts"},
     {"mapfile"},
     {"mapping"},
     {"compose"},

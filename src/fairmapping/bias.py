@@ -17,6 +17,7 @@ from torch import Tensor
 
 from .embed import Embeddings, cut_off, encode
 from .language_bias import Correlation, Distance, LanguageBias, positions
+from .lowrank import Weight, change
 from .prompts import (
     DEFAULT_TEMPLATES,
     Attribute,
@@ -151,11 +152,11 @@ class Contrasts:
         difference = self.specific.pooled.view(len(self.neutral), -1, width) - self.neutral.pooled[:, None]
         return self._by_attribute(difference.view(len(self.keywords), len(self.templates), -1, 1, width))
 
-    def bias(self, distance: Distance = "pooled", matrix: Tensor | None = None) -> LanguageBias:
-        """The language bias of these embeddings x, or of x ``matrix``: cheaper than mapping all of them first."""
+    def bias(self, distance: Distance = "pooled", weight: Weight | None = None) -> LanguageBias:
+        """The language bias of these embeddings x, or of x ``weight``: cheaper than mapping all of them first."""
         distances, spreads = {}, {}
         for name, difference in self.differences(distance).items():
-            moved = difference if matrix is None else difference @ matrix.to(difference)
+            moved = difference if weight is None else difference + change(difference, weight)
             d = moved.double().square().sum((-1, -2)).sqrt().numpy()
             d = d.reshape(len(self.keywords), -1, *d.shape[1:])  # (K, positions or 1, T, groups)
             even = can_be_even(d)
@@ -163,7 +164,7 @@ class Contrasts:
             spread = np.divide(d.std(-1), d.mean(-1), out=np.zeros(even.shape), where=even)
             distances[name] = (d * even[..., None]).sum(1) / count[..., None]
             spreads[name] = spread.sum(1) / count
-        mapped = self.mapped or matrix is not None
+        mapped = self.mapped or weight is not None
         return LanguageBias(self.keywords, self.attributes, self.templates, distance, mapped, distances, spreads)
 
     @cached_property

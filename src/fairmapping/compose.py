@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from .detect import Detector
+from .lowrank import Weight, chained, change
 from .mapconfig import MapConfig
 from .mapping import FairMap
 from .shifts import GroupShifts
@@ -56,11 +57,11 @@ def compose(*maps: FairMap) -> FairMap:
     )
 
 
-def _chained(parts: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+def _chained(parts: Sequence[tuple[Weight, Tensor]]) -> tuple[Weight, Tensor]:
     """x -> (x W1 + b1) W2 + b2 ... as one W and b."""
     weight, bias = parts[0]
     for following, constant in parts[1:]:
-        weight, bias = weight @ following, bias @ following + constant
+        weight, bias = chained(weight, following), bias + change(bias, following) + constant
     return weight, bias
 
 

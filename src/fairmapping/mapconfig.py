@@ -10,9 +10,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-__all__ = ["SCHEMA_VERSION", "MapConfig", "model_card", "read_config", "versions"]
+__all__ = ["SCHEMA_VERSION", "MapConfig", "model_card", "read_config", "truncation", "versions"]
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +24,12 @@ class MapConfig:
     from the neutral prompt to its attribute-specific versions over their mean, averaged over ``keywords`` (``bias_*``)
     or over ``held_out`` (``held_out_bias_*``). ``loss`` is what was minimised, text + weight * fair, and ``loss_bound``
     is the value below which no linear map can get it (None where it was not computed).
+
+    ``rank`` is that of the map, or of its shifts; None: a square matrix. Where a square matrix was fitted and a map of
+    low rank was kept in its place, ``truncated`` says what that costs: ``lost``, the part of the change that is not
+    made (root mean square over the embeddings); ``bias_after``, what the square map would have reached; ``difference``,
+    how far its mapped embeddings are from this map's, over their length; the last two ``held_out_`` as well.
+    Losses are those of the square matrix.
 
     ``shifted`` names the attributes that the map has group shifts for, in their order; empty: all, if any.
     ``route`` is how the map was fitted (see :func:`fairmapping.fit`), ``targets`` what shares it was fitted for, or
@@ -41,6 +47,7 @@ class MapConfig:
     shifted: list[str] = field(default_factory=list)
     targets: dict[str, Any] = field(default_factory=dict)
     rank: int | None = None
+    truncated: dict[str, Any] = field(default_factory=dict)
     images: int | None = None
     judge: str | None = None
     rounds: list[dict[str, Any]] = field(default_factory=list)
@@ -191,7 +198,26 @@ def _figures(config: MapConfig) -> str:
         held = config.held_out_relative_change
         beside = "" if held is None else f" ({held:.1%} on held-out keywords)"
         lines += ["", f"Mapped embeddings are {config.relative_change:.1%} away from the originals on average{beside}."]
+    if config.truncated:
+        lines += ["", truncation(config)]
     return "\n".join([*lines, ""])
+
+
+def truncation(config: MapConfig) -> str:
+    """What keeping a map of low rank in place of the square matrix costs, in one paragraph."""
+    found = config.truncated
+    ranks = [(found.get(name), found.get(lost)) for name, lost in (("rank", "lost"), ("pooled_rank", "pooled_lost"))]
+    said = [
+        f"Rank {rank} in place of a square matrix leaves out {lost:.1%} of the change" for rank, lost in ranks if rank
+    ]
+    said += [
+        f"on the {what} keywords embeddings differ by {found[f'{prefix}difference']:.2%} of their length from the square "
+        "map's, which would leave a language bias of "
+        + ", ".join(f"{name} {value:.4f}" for name, value in found[f"{prefix}bias_after"].items())
+        for prefix, what in (("", "fitted"), ("held_out_", "held-out"))
+        if f"{prefix}difference" in found
+    ]
+    return "; ".join(said) + "."
 
 
 def _shown(value: Any) -> str:

@@ -140,7 +140,12 @@ def fit(
     ] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Of the fit. By default the route's.")] = None,
     rank: Annotated[
-        int | None, typer.Option(min=1, help="Of the map, sampled and denoiser.", rich_help_panel=_DRAWN)
+        int | None,
+        typer.Option(
+            min=1,
+            help="Of the map. text: by default a square matrix up to 2048 wide, and above that as small a rank as loses "
+            "no more than a tenth of the change; the width keeps the square.",
+        ),
     ] = None,
     checkpointing: Annotated[
         bool,
