@@ -146,10 +146,12 @@ CASES = {
     "weights no numbers": (weights(weight=NAN), ValueError, "not finite"),
     "weights of whole numbers": (weights(weight=torch.eye(WIDTH, dtype=torch.int64)), ValueError, "not finite floats"),
     "low rank of an absurd size": (
-        weights(**{"weight.down": torch.zeros(WIDTH, 99), "weight.up": torch.zeros(99, WIDTH)}), ValueError, "R at most D"
+        weights(**{"weight.down": torch.zeros(WIDTH, 99), "weight.up": torch.zeros(99, WIDTH)}),
+        ValueError, "R at most D",
     ),
     "low rank of two shapes": (
-        weights(**{"weight.down": torch.zeros(WIDTH, 2), "weight.up": torch.zeros(3, WIDTH)}), ValueError, "low rank needs"
+        weights(**{"weight.down": torch.zeros(WIDTH, 2), "weight.up": torch.zeros(3, WIDTH)}),
+        ValueError, "low rank needs",
     ),
     "low rank no numbers": (
         weights(**{"weight.down": NAN, "weight.up": torch.eye(WIDTH)}), ValueError, "not finite floats"

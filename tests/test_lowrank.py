@@ -8,7 +8,7 @@ import tiny
 import torch
 from safetensors.torch import load_file
 
-from fairmapping import text_route
+from fairmapping import lowrank
 from fairmapping.attach import attached
 from fairmapping.bias import Contrasts
 from fairmapping.cli.printing import print_fit
@@ -122,7 +122,7 @@ def test_above_the_stated_width_it_is_the_default_and_its_loss_is_stated(tiny_sd
     """Widths as in SD3 or Kolors: the sequence above the bound, the pooled below; here 56 and 24."""
     square = text(tiny_sdxl)
     assert isinstance(square.weight, torch.Tensor) and square.config.rank is None and not square.config.truncated
-    monkeypatch.setattr(text_route, "SQUARE", 32)
+    monkeypatch.setattr(lowrank, "SQUARE", 32)
     fair_map = text(tiny_sdxl)
     config, found = fair_map.config, fair_map.config.truncated
     assert isinstance(fair_map.weight, LowRank) and isinstance(fair_map.pooled_weight, torch.Tensor)
@@ -152,7 +152,7 @@ def test_a_rank_can_be_asked_for_and_the_width_keeps_the_square(tiny_sdxl, monke
     ranks = [text(tiny_sdxl, rank=rank) for rank in (1, 4)]
     assert [part.weight.rank for part in ranks] == [1, 4] and ranks[1].pooled_weight.rank == 4
     assert ranks[0].config.truncated["lost"] > ranks[1].config.truncated["lost"]
-    monkeypatch.setattr(text_route, "SQUARE", 8)
+    monkeypatch.setattr(lowrank, "SQUARE", 8)
     assert isinstance(text(tiny_sdxl, rank=56).weight, torch.Tensor)
     with pytest.raises(ValueError, match="rank is 0; at least 1"):
         text(tiny_sdxl, rank=0)

@@ -10,7 +10,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-__all__ = ["LowRank", "Weight", "chained", "change", "product", "truncate"]
+__all__ = ["LowRank", "Weight", "chained", "change", "product", "reduced", "truncate"]
+
+SQUARE = 2048  # up to this width a fitted map stays a square matrix: 16 MiB; T5-XXL's, 4096 wide, would be 64
+LOST = 0.1  # of its change, what a map may lose where no rank is asked for: benchmarks/low_rank.py has the figures
 
 
 class LowRank(nn.Module):
@@ -77,6 +80,19 @@ def chained(first: Weight, second: Weight) -> Weight:
         return product(torch.cat([first.down, down], 1), torch.cat([first.up, second.up]))
     parts = [part.square() if isinstance(part, LowRank) else part for part in (first, second)]
     return parts[0] @ parts[1]
+
+
+def reduced(matrix: Tensor, gram: Tensor, rank: int | None) -> tuple[Weight, float | None]:
+    """What is kept of a fitted ``matrix`` (D, D), and what :func:`truncate` lost of it (None: it is kept as it is).
+
+    ``rank`` None is the rule: the square matrix up to :data:`SQUARE` wide or where no low rank is smaller, and else the
+    least rank that loses no more than :data:`LOST`. A rank of D or more keeps the square.
+    """
+    width = len(matrix)
+    if width <= (SQUARE if rank is None else rank):
+        return matrix, None
+    low, lost = truncate(matrix, gram, rank=rank, tolerance=LOST)
+    return (matrix, None) if rank is None and 2 * low.rank >= width else (low, lost)
 
 
 def truncate(matrix: Tensor, gram: Tensor, *, rank: int | None, tolerance: float) -> tuple[LowRank, float]:

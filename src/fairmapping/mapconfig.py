@@ -205,18 +205,18 @@ def _figures(config: MapConfig) -> str:
 
 def truncation(config: MapConfig) -> str:
     """What keeping a map of low rank in place of the square matrix costs, in one paragraph."""
-    found = config.truncated
-    ranks = [(found.get(name), found.get(lost)) for name, lost in (("rank", "lost"), ("pooled_rank", "pooled_lost"))]
-    said = [
-        f"Rank {rank} in place of a square matrix leaves out {lost:.1%} of the change" for rank, lost in ranks if rank
-    ]
-    said += [
-        f"on the {what} keywords embeddings differ by {found[f'{prefix}difference']:.2%} of their length from the square "
-        "map's, which would leave a language bias of "
-        + ", ".join(f"{name} {value:.4f}" for name, value in found[f"{prefix}bias_after"].items())
-        for prefix, what in (("", "fitted"), ("held_out_", "held-out"))
-        if f"{prefix}difference" in found
-    ]
+    found, said = config.truncated, []
+    for what in ("", "pooled_"):
+        if found.get(f"{what}rank"):
+            lost = f"leaves out {found[f'{what}lost']:.1%} of the change"
+            said.append(f"Rank {found[f'{what}rank']} in place of a square matrix {lost}")
+    for prefix, words in (("", "fitted"), ("held_out_", "held-out")):
+        if f"{prefix}difference" in found:
+            bias = ", ".join(f"{name} {value:.4f}" for name, value in found[f"{prefix}bias_after"].items())
+            said.append(
+                f"on the {words} keywords embeddings are {found[f'{prefix}difference']:.2%} of their length away from "
+                f"the square map's, with which the language bias would be {bias}"
+            )
     return "; ".join(said) + "."
 
 

@@ -236,8 +236,8 @@ class FairMap(nn.Module, ModelHubMixin):
         tensors, config, detector = mapfile.read(source, revision, **hub)
         made: dict[str, Any] = {}
         for prefix in ("", "pooled_"):
-            shifts = _parts_of(tensors, f"{prefix}shifts", ("down", "up", "bias"))
-            weight = _parts_of(tensors, f"{prefix}weight", ("down", "up"))
+            shifts = mapfile.parts_of(tensors, f"{prefix}shifts", ("down", "up", "bias"))
+            weight = mapfile.parts_of(tensors, f"{prefix}weight", ("down", "up"))
             if shifts is not None:
                 groups = {name: list(config.attributes.get(name, ())) for name in config.shifted or config.attributes}
                 made[f"{prefix}shifts"] = GroupShifts(groups, **shifts)
@@ -252,17 +252,8 @@ class FairMap(nn.Module, ModelHubMixin):
                 f"the weights in {source} hold {found}; a map holds weight and bias, or shifts, and at most "
                 "their pooled twins; save or fetch it again"
             )
-        return cls(**tensors, **made, config=config, detector=detector)
-
-
-def _parts_of(tensors: dict[str, Tensor], what: str, parts: tuple[str, ...]) -> dict[str, Tensor] | None:
-    """The tensors ``what``.``parts``, which are taken out, or None without any."""
-    names = [name for name in tensors if name.startswith(f"{what}.")]
-    found = {name.removeprefix(f"{what}."): tensors.pop(name) for name in names}
-    if found and set(found) != set(parts):
-        needed = f"{', '.join(parts[:-1])} and {parts[-1]}"
-        raise ValueError(f"of the map's {what} there are {', '.join(sorted(found))}; {needed} are needed")
-    return found or None
+        made |= tensors
+        return cls(**made, config=config, detector=detector)
 
 
 def _is_identity(weight: Weight | None, bias: Tensor | None) -> bool:

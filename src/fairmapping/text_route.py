@@ -19,7 +19,7 @@ from torch import Tensor
 
 from .bias import Contrasts, Distance, LanguageBias, can_be_even
 from .gradient import descend
-from .lowrank import LowRank, Weight, truncate
+from .lowrank import LowRank, Weight, reduced
 from .mapconfig import MapConfig, versions
 from .mapping import FairMap
 from .progress import progress_bar
@@ -29,8 +29,6 @@ from .solve import Objective, Terms, solve
 __all__ = ["Solver", "fit_embeddings", "fit_text", "objective", "relative_change"]
 
 Solver = Literal["exact", "gradient"]
-SQUARE = 2048  # up to this width the map is kept as a square matrix: 16 MiB; T5-XXL's, 4096 wide, would be 64
-LOST = 0.1  # of its change, what a map of low rank may lose where no rank is asked for (benchmarks/low_rank.py)
 _SAMPLE = 8192  # rows that stand for all, where there are hundreds of thousands
 
 
@@ -115,7 +113,7 @@ def fit_embeddings(
             else:
                 M = descend(problem, depth, steps, lr, patience, on_step)
         maps.append(M)
-        kept.append(_reduced(M, problem, rank))
+        kept.append(reduced(M, problem.gram, rank))
         if losses is None:  # of the sequence's map, the first
             losses = float(problem.text(M)), float(problem.fair(M))
             bound = solution.bound if solver == "exact" else None
@@ -147,7 +145,7 @@ def fit_embeddings(
         versions=versions(),
         **gradient,
     )
-    if any(lost is not None for _, lost in kept):
+    if any(part is not None for _, part in kept):
         config = replace(
             config, truncated=_truncated(fair_map, whole, [lost for _, lost in kept], contrasts, held_out, distance)
         )
@@ -212,15 +210,6 @@ def relative_change(contrasts: Contrasts, fair_map: FairMap, other: FairMap | No
     x = x[x.any(-1)]
     moved = fair_map(x) - (x if other is None else other(x))
     return float((moved.norm(dim=-1) / x.norm(dim=-1)).double().mean())
-
-
-def _reduced(M: Tensor, problem: Objective, rank: int | None) -> tuple[Weight, float | None]:
-    """M, or what stands for it at low rank, and what was lost by that (None: nothing was reduced)."""
-    width = len(M)
-    if width <= (SQUARE if rank is None else rank):
-        return M, None
-    low, lost = truncate(M, problem.gram, rank=rank, tolerance=LOST)
-    return (M, None) if rank is None and 2 * low.rank >= width else (low, lost)
 
 
 def _truncated(

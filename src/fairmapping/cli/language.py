@@ -143,8 +143,8 @@ def fit(
         int | None,
         typer.Option(
             min=1,
-            help="Of the map. text: by default a square matrix up to 2048 wide, and above that as small a rank as loses "
-            "no more than a tenth of the change; the width keeps the square.",
+            help="Of the map. text: by default square up to 2048 wide, and above that as small a rank as loses no more "
+            "than a tenth of the change; the width keeps the square.",
         ),
     ] = None,
     checkpointing: Annotated[
