@@ -101,7 +101,7 @@ def measure(
     if csv is not None:
         file_of(csv, "--csv")
     bias = find(
-        pipe_of(model, device, dtype, offload),
+        pipe_of(model, device, dtype, offload, text_only=True),
         words,
         asked,
         templates=templates,
@@ -237,7 +237,7 @@ def fit(
         "batch_size": batch_size,
     }
     fair_map = find(
-        pipe_of(model, device, dtype, offload),
+        pipe_of(model, device, dtype, offload, text_only=not drawn),
         words,
         asked,
         route=route.value,

@@ -6,7 +6,7 @@ import difflib
 import math
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from .options import DType, OffloadMode
 
@@ -49,12 +49,16 @@ def file_of(path: Path, option: str) -> Path:
     return path
 
 
-def pipe_of(model: str, device: str | None, dtype: DType, offload: OffloadMode | None) -> Any:
+def pipe_of(
+    model: str, device: str | None, dtype: DType, offload: OffloadMode | None, *, text_only: bool = False
+) -> Any:
     """The pipeline, loaded without a word."""
     from .. import pipelines
 
     pipelines.hush()
-    return pipelines.load(model, device=device, dtype=dtype.value, offload=None if offload is None else offload.value)
+    where = None if offload is None else offload.value
+    parts: Literal["all", "text"] = "text" if text_only else "all"
+    return pipelines.load(model, device=device, dtype=dtype.value, offload=where, parts=parts)
 
 
 def shares_of(source: str | None) -> dict[str, float]:
