@@ -10,8 +10,8 @@ from test_families import FAMILIES
 from fairmapping import pipelines
 from fairmapping.attach import attached
 from fairmapping.embed import encode
-from fairmapping.fit import fit
 from fairmapping.fingerprint import fingerprint
+from fairmapping.fit import fit
 
 
 def test_a_saved_pipeline_is_loaded_in_the_precision_that_is_asked_for(tmp_path):

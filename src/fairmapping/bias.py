@@ -55,7 +55,10 @@ def measure(
         from .fingerprint import fingerprint
 
         fair_map.check_encoder(fingerprint(pipe))
-    contrasts = Contrasts.encode(pipe, keywords, attributes, templates, batch_size=batch_size, progress=progress)
+    padding = 0 if distance == "pooled" else None  # the mean is over the words
+    contrasts = Contrasts.encode(
+        pipe, keywords, attributes, templates, batch_size=batch_size, padding=padding, progress=progress
+    )
     return (contrasts if fair_map is None else contrasts.map(fair_map)).bias(distance)
 
 
@@ -93,9 +96,13 @@ class Contrasts:
         templates: Sequence[str] = DEFAULT_TEMPLATES,
         *,
         batch_size: int = 64,
+        padding: int | None = None,
         progress: bool = False,
     ) -> Contrasts:
-        """Encode all these prompts with the pipeline's text encoder. Raises ValueError for prompts it would cut off."""
+        """Encode all these prompts with the pipeline's text encoder; ``padding`` as in :func:`fairmapping.embed.encode`.
+
+        Raises ValueError for prompts it would cut off.
+        """
         words, resolved = resolve_keywords(keywords), tuple(resolve_attributes(attributes))
         templates = (templates,) if isinstance(templates, str) else tuple(templates)
         rows = neutral(words, templates)
@@ -105,7 +112,7 @@ class Contrasts:
                 f"{len(long)} of {len(asked)} prompts are longer than the text encoder reads, and their ends would be "
                 f"measured unseen, e.g. {long[0][:80]!r}; give shorter keywords or templates"
             )
-        both = encode(pipe, asked, batch_size=batch_size, progress=progress)
+        both = encode(pipe, asked, batch_size=batch_size, padding=padding, progress=progress)
         return cls(tuple(words), resolved, templates, both[: len(rows)], both[len(rows) :])
 
     def select(self, keywords: Iterable[str]) -> Contrasts:
@@ -123,7 +130,7 @@ class Contrasts:
         moved = []
         for part in (self.neutral, self.specific):
             pooled = None if part.pooled is None else fair_map.map_pooled(part.pooled)
-            moved.append(Embeddings(fair_map(part.sequence, part.mask), part.mask, pooled))
+            moved.append(replace(part, sequence=fair_map(part.sequence, part.mask), pooled=pooled))
         return replace(self, neutral=moved[0], specific=moved[1], mapped=True)
 
     def differences(self, distance: Distance) -> dict[str, Tensor]:

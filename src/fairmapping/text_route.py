@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from .bias import Contrasts, Distance, LanguageBias, can_be_even
+from .embed import Embeddings, spread
 from .gradient import descend
 from .lowrank import LowRank, Weight, reduced
 from .mapconfig import MapConfig, versions
@@ -29,6 +30,7 @@ from .solve import Objective, Terms, solve
 __all__ = ["Solver", "fit_embeddings", "fit_text", "objective", "relative_change"]
 
 Solver = Literal["exact", "gradient"]
+_PADDING = 32  # columns of padding that stand for all of it: T5 pads a dozen words to 512
 _SAMPLE = 8192  # rows that stand for all, where there are hundreds of thousands
 
 
@@ -66,7 +68,13 @@ def fit_text(
     """
     _check_settings(solver, weight, ridge, rank, depth, steps, lr, patience)
     contrasts = Contrasts.encode(
-        pipe, [*keywords, *held_out], attributes, templates, batch_size=batch_size, progress=progress
+        pipe,
+        [*keywords, *held_out],
+        attributes,
+        templates,
+        batch_size=batch_size,
+        padding=_PADDING if distance == "pooled" else None,  # the other distances are of positions
+        progress=progress,
     )
     return fit_embeddings(
         contrasts.select(keywords),
@@ -162,14 +170,9 @@ def fit_embeddings(
 
 
 def objective(
-    differences: dict[str, Tensor],
-    embeddings: Sequence[Tensor],
-    masks: Sequence[Tensor],
-    *,
-    weight: float,
-    ridge: float,
+    differences: dict[str, Tensor], embeddings: Sequence[Embeddings], *, weight: float, ridge: float
 ) -> Objective:
-    """L_text + weight * L_fair from difference blocks (A, T, groups, l, D) and the (N, L, D) embeddings to keep.
+    """L_text + weight * L_fair from difference blocks (A, T, groups, l, D) and the embeddings to keep.
 
     L_text = mean ||x M - x||^2 / mean ||x||^2 over all rows x that are not zero, and ``ridge`` times the same for
     embeddings without any preferred direction. L_fair is the mean over attributes of the mean over their terms of
@@ -193,7 +196,7 @@ def objective(
         weights = torch.full((len(rows),), 1 / (unit * len(rows) * len(differences)))
         subject = torch.arange(subjects).repeat_interleave(templates)[keep]
         terms.append(Terms(rows, weights.double(), subject))
-    moment = torch.stack([_second_moment(x, mask) for x, mask in zip(embeddings, masks, strict=True)]).sum(0)
+    moment = torch.stack([_second_moment(part) for part in embeddings]).sum(0)
     gram = moment / moment.trace()
     gram.diagonal().add_(ridge / len(gram))
     return Objective(gram, tuple(terms), weight)
@@ -206,7 +209,7 @@ def relative_change(contrasts: Contrasts, fair_map: FairMap, other: FairMap | No
     Of many rows, some spread evenly over the prompts stand for all.
     """
     parts = (contrasts.neutral.sequence.flatten(0, 1), contrasts.specific.sequence.flatten(0, 1))
-    x = torch.cat([part[_spread(len(part), _SAMPLE // 4)] for part in parts])
+    x = torch.cat([part[spread(len(part), _SAMPLE // 4)] for part in parts])
     x = x[x.any(-1)]
     moved = fair_map(x) - (x if other is None else other(x))
     return float((moved.norm(dim=-1) / x.norm(dim=-1)).double().mean())
@@ -235,30 +238,24 @@ def _truncated(
 def _problems(contrasts: Contrasts, distance: Distance, weight: float, ridge: float) -> Iterator[Objective]:
     """The sequence's objective, and that of the pooled embeddings where the encoder gives them."""
     parts = (contrasts.neutral, contrasts.specific)
-    sequences, masks = [part.sequence for part in parts], [part.mask for part in parts]
-    yield objective(contrasts.differences(distance), sequences, masks, weight=weight, ridge=ridge)
+    yield objective(contrasts.differences(distance), parts, weight=weight, ridge=ridge)
     pooled = [part.pooled[:, None] for part in parts if part.pooled is not None]
     if pooled:
-        masks = [torch.ones(part.shape[:2], dtype=torch.bool) for part in pooled]
-        yield objective(contrasts.pooled_differences(), pooled, masks, weight=weight, ridge=ridge)
+        alone = [Embeddings(part, torch.ones(part.shape[:2], dtype=torch.bool)) for part in pooled]
+        yield objective(contrasts.pooled_differences(), alone, weight=weight, ridge=ridge)
 
 
-def _second_moment(sequence: Tensor, mask: Tensor) -> Tensor:
+def _second_moment(part: Embeddings) -> Tensor:
     """(D, D) sum of x'x over all rows of text, and over the padding, of which some rows stand for all."""
+    sequence, mask = part.sequence, part.mask
     rows, text = sequence.flatten(0, 1), mask.flatten()
     words, padding = rows[text], (~text).nonzero()[:, 0]
     moment = (words.mT @ words).double()
     if len(padding):
-        index = _spread(len(padding), _SAMPLE)
+        index = spread(len(padding), _SAMPLE)
         some = rows[padding[index]]
-        moment += (some.mT @ some).double() * (len(padding) / len(index))
+        moment += (some.mT @ some).double() * (part.stands_for * len(padding) / len(index))
     return moment
-
-
-def _spread(total: int, most: int) -> Tensor:
-    """At most ``most`` indices below ``total``, evenly spread."""
-    n = min(total, most)
-    return torch.arange(n) * total // n
 
 
 def _check_settings(

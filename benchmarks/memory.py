@@ -1,0 +1,279 @@
+"""Memory and work of full-size models, worked out from their sizes: no weights, no GPU, nothing is measured.
+
+python benchmarks/memory.py [--models sdxl flux]     # prints the tables of docs/models.md
+
+Every model is built from its published configuration on torch's meta device, whose tensors have shapes and no numbers,
+and run there. What is counted: the bytes of weights; the most bytes of activations that are alive at once, the
+recomputation of checkpointed blocks included; multiplications and additions. What is not: CUDA's own context (0.3 to
+0.6 GB), workspaces of its kernels, and fragmentation. Attention counts as a fused kernel (PyTorch's own on any GPU).
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import warnings
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import diffusers as D
+import torch
+import transformers as T
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
+
+GB = 1e9
+CARDS = (8, 12, 16, 24)
+SPARE = 1.0  # GB of a card that context, kernels and fragmentation may take
+FUSED = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+
+
+class Live(TorchDispatchMode):
+    """The most bytes of tensors made under it that were alive at once, the weights of ``module`` left out."""
+
+    def __init__(self, module: torch.nn.Module) -> None:
+        super().__init__()
+        self.now = self.peak = 0
+        held = [*module.parameters(), *module.buffers()]
+        self.known = {tensor.untyped_storage()._cdata for tensor in held}
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        for leaf in tree_leaves(out):
+            if isinstance(leaf, torch.Tensor):
+                storage = leaf.untyped_storage()
+                key, size = storage._cdata, storage.nbytes()
+                if key not in self.known:
+                    self.known.add(key)
+                    self.now += size
+                    self.peak = max(self.peak, self.now)
+                    weakref.finalize(storage, self._gone, key, size)
+        return out
+
+    def _gone(self, key: int, size: int) -> None:
+        self.known.discard(key)
+        self.now -= size
+
+
+def fused(query: Any, key: Any, value: Any, *args: Any, **kwargs: Any) -> Any:
+    """What a GPU's attention keeps: its output, and not the matrix of all pairs of tokens."""
+    return FUSED(query, key, value)[0]
+
+
+def fused_flops(q: Any, k: Any, v: Any, *args: Any, out_shape: Any = None, **kwargs: Any) -> int:
+    return sdpa_flop_count(q, k, v)
+
+
+@dataclass
+class Model:
+    """``denoiser`` (prompts, latents) -> arguments of its call; ``tokens`` and ``width`` of the embeddings."""
+
+    name: str
+    dtype: torch.dtype
+    encoders: Callable[[], list[torch.nn.Module]]
+    denoiser: Callable[[], torch.nn.Module]
+    vae: Callable[[], torch.nn.Module]
+    arguments: Callable[[int], dict[str, Any]]
+    latents: tuple[int, ...]
+    tokens: int
+    width: int
+    pooled: int = 0
+    steps: int = 50
+    guided: int = 2  # calls of the denoiser a step
+    vae_dtype: torch.dtype | None = None
+    found: dict[str, float] = field(default_factory=dict)
+
+
+def meta(*shape: int, dtype: torch.dtype = torch.float16) -> torch.Tensor:
+    return torch.empty(*shape, device="meta", dtype=dtype)
+
+
+def clip(width: int, layers: int, heads: int, *, projection: bool = True) -> torch.nn.Module:
+    config = T.CLIPTextConfig(vocab_size=49408, hidden_size=width, intermediate_size=4 * width, projection_dim=width,
+                              num_hidden_layers=layers, num_attention_heads=heads)  # fmt: skip
+    return T.CLIPTextModelWithProjection(config) if projection else T.CLIPTextModel(config)
+
+
+def t5_xxl() -> torch.nn.Module:
+    config = T.T5Config(vocab_size=32128, d_model=4096, d_kv=64, d_ff=10240, num_layers=24, num_heads=64,
+                        feed_forward_proj="gated-gelu")  # fmt: skip
+    return T.T5EncoderModel(config)
+
+
+def vae(channels: int) -> torch.nn.Module:
+    four = 4
+    return D.AutoencoderKL(down_block_types=("DownEncoderBlock2D",) * four, up_block_types=("UpDecoderBlock2D",) * four,
+                           block_out_channels=(128, 256, 512, 512), layers_per_block=2, latent_channels=channels,
+                           sample_size=1024, use_quant_conv=channels == four, use_post_quant_conv=channels == four)  # fmt: skip
+
+
+def sdxl_unet() -> torch.nn.Module:
+    return D.UNet2DConditionModel(
+        sample_size=128, block_out_channels=(320, 640, 1280), cross_attention_dim=2048, use_linear_projection=True,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"), attention_head_dim=[5, 10, 20],
+        transformer_layers_per_block=[1, 2, 10], addition_embed_type="text_time", addition_time_embed_dim=256,
+        projection_class_embeddings_input_dim=2816,
+    )  # fmt: skip
+
+
+def sd3(layers: int, heads: int, positions: int, dual: int) -> torch.nn.Module:
+    return D.SD3Transformer2DModel(
+        sample_size=128, patch_size=2, in_channels=16, out_channels=16, num_layers=layers, attention_head_dim=64,
+        num_attention_heads=heads, joint_attention_dim=4096, caption_projection_dim=64 * heads,
+        pooled_projection_dim=2048, pos_embed_max_size=positions, dual_attention_layers=tuple(range(dual)),
+        qk_norm="rms_norm",
+    )  # fmt: skip
+
+
+def models() -> list[Model]:
+    half, brain = torch.float16, torch.bfloat16
+
+    def sd15(n: int) -> dict[str, Any]:
+        return {"sample": meta(n, 4, 64, 64), "timestep": meta(n), "encoder_hidden_states": meta(n, 77, 768)}
+
+    def sdxl(n: int) -> dict[str, Any]:
+        added = {"text_embeds": meta(n, 1280), "time_ids": meta(n, 6)}
+        return {"sample": meta(n, 4, 128, 128), "timestep": meta(n), "encoder_hidden_states": meta(n, 77, 2048),
+                "added_cond_kwargs": added}  # fmt: skip
+
+    def sd35(n: int) -> dict[str, Any]:
+        return {"hidden_states": meta(n, 16, 128, 128, dtype=brain), "timestep": meta(n, dtype=brain),
+                "encoder_hidden_states": meta(n, 333, 4096, dtype=brain),
+                "pooled_projections": meta(n, 2048, dtype=brain)}  # fmt: skip
+
+    def flux(n: int) -> dict[str, Any]:
+        return {"hidden_states": meta(n, 4096, 64, dtype=brain), "timestep": meta(n, dtype=brain),
+                "guidance": meta(n, dtype=torch.float32), "encoder_hidden_states": meta(n, 512, 4096, dtype=brain),
+                "pooled_projections": meta(n, 768, dtype=brain), "txt_ids": meta(512, 3, dtype=brain),
+                "img_ids": meta(4096, 3, dtype=brain)}  # fmt: skip
+
+    large, small = lambda: clip(1280, 32, 20), lambda: clip(768, 12, 12)
+    three = lambda: [small(), large(), t5_xxl()]  # noqa: E731
+    return [
+        Model("sd15", half, lambda: [clip(768, 12, 12, projection=False)],
+              lambda: D.UNet2DConditionModel(sample_size=64, cross_attention_dim=768), lambda: vae(4), sd15,
+              (4, 64, 64), 77, 768),
+        Model("sdxl", half, lambda: [clip(768, 12, 12, projection=False), large()], sdxl_unet, lambda: vae(4), sdxl,
+              (4, 128, 128), 77, 2048, 1280, vae_dtype=torch.float32),
+        Model("sd35-medium", brain, three, lambda: sd3(24, 24, 384, 13), lambda: vae(16), sd35,
+              (16, 128, 128), 333, 4096, 2048, steps=28),
+        Model("sd35-large", brain, three, lambda: sd3(38, 38, 192, 0), lambda: vae(16), sd35,
+              (16, 128, 128), 333, 4096, 2048, steps=28),
+        Model("flux", brain, lambda: [clip(768, 12, 12, projection=False), t5_xxl()],
+              lambda: D.FluxTransformer2DModel(guidance_embeds=True), lambda: vae(16), flux,
+              (16, 128, 128), 512, 4096, 768, steps=28, guided=1),
+    ]  # fmt: skip
+
+
+def size(modules: list[torch.nn.Module], dtype: torch.dtype) -> float:
+    return sum(p.numel() for module in modules for p in module.parameters()) * dtype.itemsize / GB
+
+
+def work_out(model: Model) -> None:
+    """Fill in ``model.found``, all in GB or TFLOP."""
+    found = model.found
+    with torch.device("meta"):
+        encoders = model.encoders()
+        denoiser, decoder = model.denoiser().to(model.dtype), model.vae().to(model.vae_dtype or model.dtype)
+    for module in (denoiser, decoder):
+        module.eval().requires_grad_(False)
+    found["encoders"] = size(encoders, model.dtype)
+    found["largest encoder"] = max(size([encoder], model.dtype) for encoder in encoders)
+    found["denoiser"] = size([denoiser], model.dtype)
+    found["vae"] = size([decoder], model.dtype)
+    rows = model.guided if model.guided > 1 else 1
+    with torch.no_grad():
+        given = model.arguments(rows)
+        with Live(denoiser) as live:
+            denoiser(**given)
+        found["step"] = live.peak / GB
+        with FlopCounterMode(display=False, custom_mapping={FUSED: fused_flops}) as flops:
+            denoiser(**model.arguments(1))
+        found["call tflop"] = flops.get_total_flops() / 1e12
+        with Live(decoder) as live:
+            decoder.decode(meta(1, *model.latents, dtype=model.vae_dtype or model.dtype))
+        found["decode"] = live.peak / GB + size([decoder], model.vae_dtype or model.dtype)
+    for name, on in (("fit", False), ("fit checkpointed", True)):
+        if on:
+            denoiser.enable_gradient_checkpointing()
+        given = model.arguments(1)
+        given["encoder_hidden_states"].requires_grad_()
+        with Live(denoiser) as live:
+            denoiser(**given)[0].float().square().mean().backward()
+        found[name] = live.peak / GB
+
+
+def tables(found: list[Model]) -> str:
+    def table(head: list[str], rows: list[list[Any]]) -> list[str]:
+        shown = [[f"{x:.1f}" if isinstance(x, float) else str(x) for x in row] for row in rows]
+        return ["| " + " | ".join(head) + " |", "|---" + "|--:" * (len(head) - 1) + "|",
+                *("| " + " | ".join(row) + " |" for row in shown), ""]  # fmt: skip
+
+    lines = ["Weights and what one image needs beside them, in GB:", ""]
+    lines += table(
+        ["model", "text encoders", "denoiser", "VAE", "drawing: + activations", "decoding, VAE included",
+         "fit, one image: + activations", "the same, `checkpointing=True`"],
+        [[m.name, *(m.found[k] for k in ("encoders", "denoiser", "vae", "step", "decode", "fit", "fit checkpointed"))]
+         for m in found],
+    )  # fmt: skip
+    lines += ['The least that a card must hold, in GB, with `offload="model"` where one model is on it at a time:', ""]
+    rows = []
+    for m in found:
+        f = m.found
+        text = f["encoders"]
+        whole = f["encoders"] + f["denoiser"] + f["vae"] + f["step"]
+        one = max(text, f["denoiser"] + f["step"], f["decode"])
+        fit = max(text, f["denoiser"] + max(f["fit checkpointed"], f["step"]))
+        cards = [next((f"{c} GB" for c in CARDS if need + SPARE <= c), "more") for need in (text, whole, one, fit)]
+        rows.append(
+            [m.name, *(f"{need:.1f} ({card})" for need, card in zip((text, whole, one, fit), cards, strict=True))]
+        )
+    lines += table(["model", "fit, route text", "drawing, all on the card", "drawing, offloaded",
+                    "fit, the routes that draw: offloaded, checkpointed, batch 1"], rows)  # fmt: skip
+    lines += ["The map, and the work of an image:", ""]
+    rows = []
+    for m in found:
+        rank = 256
+        square = (m.width**2 + m.pooled**2) * 4 / 2**20
+        shifts = 4 * (m.width + m.pooled) * (32 + 6 * 33) / 2**20
+        low = 4 * 2 * rank * m.width / 2**20 + 4 * m.pooled**2 / 2**20
+        kept = square if m.width <= 2048 else low
+        call, image = m.found["call tflop"], m.found["call tflop"] * m.steps * m.guided
+        text = 2 * m.tokens * m.width * (m.width if m.width <= 2048 else 2 * rank) / 1e9
+        rows.append([m.name, f"{shifts:.1f}", f"{kept:.1f}" + ("" if m.width <= 2048 else f" (square {square:.0f})"),
+                     f"{4 * m.tokens * m.width * 32 / 1e9:.2f}", f"{text:.2f}", f"{call:.1f}", f"{image:.0f}",
+                     f"{image / 20:.0f} s", f"{1000 * 4 * call / 20 / 60:.0f} min"])  # fmt: skip
+    lines += table(["model", "group shifts, MiB", "text map, MiB", "shifts, GFLOP a prompt", "text map, GFLOP a prompt",
+                    "denoiser, TFLOP a call", "an image, TFLOP", "an image at 20 TFLOP/s",
+                    "1000 steps of a fit, batch 1, at 20 TFLOP/s"], rows)  # fmt: skip
+    lines += ["Main memory that a fit needs beside the model, in GB:", ""]
+    rows = []
+    for m in found:
+        prompt = m.tokens * m.width * 4 / GB
+        latent = math.prod(m.latents)
+        calls = m.steps * 2 * latent * m.dtype.itemsize / GB + m.tokens * m.width * m.dtype.itemsize / GB
+        rows.append([m.name, f"{103 * 4 * 7 * prompt:.1f}", *(f"{n * (2 * prompt + calls):.1f}" for n in (1536, 384))])
+    lines += table(["model", "text, 103 keywords x 4 templates x 7 prompts", "1536 images", "384 images"], rows)
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", nargs="*", choices=[model.name for model in models()])
+    arg = parser.parse_args()
+    warnings.simplefilter("ignore")
+    D.utils.logging.set_verbosity_error()
+    torch.nn.functional.scaled_dot_product_attention = fused
+    chosen = [model for model in models() if not arg.models or model.name in arg.models]
+    for model in chosen:
+        work_out(model)
+        print(model.name, {name: round(value, 2) for name, value in model.found.items()}, flush=True)
+    print(tables(chosen))
+
+
+if __name__ == "__main__":
+    main()
