@@ -27,6 +27,14 @@ from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 GB = 1e9
 CARDS = (8, 12, 16, 24)
+HELD = 48  # columns of a prompt that route text holds: its words and 32 of padding
+IMAGES, DRAWN, STEPS, TOGETHER = (
+    256,
+    25,
+    1000,
+    8,
+)  # of the recipes: images, their steps, steps of the fit, images in each
+RATES = (20, 200)  # TFLOP/s that a small and a large card may keep up
 SPARE = 1.0  # GB of a card that context, kernels and fragmentation may take
 FUSED = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
 
@@ -182,7 +190,7 @@ def work_out(model: Model) -> None:
     for module in (denoiser, decoder):
         module.eval().requires_grad_(False)
     found["encoders"] = size(encoders, model.dtype)
-    found["largest encoder"] = max(size([encoder], model.dtype) for encoder in encoders)
+    found["two encoders"] = sum(sorted(size([encoder], model.dtype) for encoder in encoders)[-2:])
     found["denoiser"] = size([denoiser], model.dtype)
     found["vae"] = size([decoder], model.dtype)
     rows = model.guided if model.guided > 1 else 1
@@ -220,44 +228,51 @@ def tables(found: list[Model]) -> str:
         [[m.name, *(m.found[k] for k in ("encoders", "denoiser", "vae", "step", "decode", "fit", "fit checkpointed"))]
          for m in found],
     )  # fmt: skip
-    lines += ['The least that a card must hold, in GB, with `offload="model"` where one model is on it at a time:', ""]
+    lines += ["What a card must hold, in GB, and the smallest card that leaves 1 GB to spare:", ""]
     rows = []
     for m in found:
         f = m.found
-        text = f["encoders"]
-        whole = f["encoders"] + f["denoiser"] + f["vae"] + f["step"]
-        one = max(text, f["denoiser"] + f["step"], f["decode"])
-        fit = max(text, f["denoiser"] + max(f["fit checkpointed"], f["step"]))
-        cards = [next((f"{c} GB" for c in CARDS if need + SPARE <= c), "more") for need in (text, whole, one, fit)]
-        rows.append(
-            [m.name, *(f"{need:.1f} ({card})" for need, card in zip((text, whole, one, fit), cards, strict=True))]
-        )
-    lines += table(["model", "fit, route text", "drawing, all on the card", "drawing, offloaded",
-                    "fit, the routes that draw: offloaded, checkpointed, batch 1"], rows)  # fmt: skip
-    lines += ["The map, and the work of an image:", ""]
+        fit = f["denoiser"] + max(f["fit checkpointed"], f["step"])
+        needs = [f["encoders"], f["encoders"] + f["denoiser"] + f["vae"] + f["step"],
+                 max(f["two encoders"], f["denoiser"] + f["step"], f["decode"]), f["encoders"] + f["vae"] + fit,
+                 max(f["two encoders"], fit)]  # fmt: skip
+        cards = [next((f"{c} GB" for c in CARDS if need + SPARE <= c), "larger") for need in needs]
+        rows.append([m.name, *(f"{need:.1f} ({card})" for need, card in zip(needs, cards, strict=True))])
+    lines += table(["model", "fit, route text", "draw", "draw, offloaded", "fit by drawing", "fit by drawing, offloaded"],
+                   rows)  # fmt: skip
+    lines += ["The work, and how long it takes at a steady 20 and 200 TFLOP/s:", ""]
     rows = []
     for m in found:
-        rank = 256
+        call = m.found["call tflop"]
+        image = call * m.steps * m.guided
+        whole = call * (
+            IMAGES * DRAWN * m.guided + STEPS * TOGETHER * 4
+        )  # forward twice, and back through twice the work
+        rows.append([m.name, call, f"{image:.0f}", " / ".join(f"{image / rate:.0f} s" for rate in RATES), f"{whole:.0f}",
+                     " / ".join(f"{whole / rate / 3600:.1f} h" for rate in RATES)])  # fmt: skip
+    lines += table(["model", "denoiser, TFLOP a call", "an image, TFLOP", "its time", "a fit by drawing, TFLOP",
+                    "its time"], rows)  # fmt: skip
+    lines += ["The map beside it:", ""]
+    rows = []
+    for m in found:
         square = (m.width**2 + m.pooled**2) * 4 / 2**20
-        shifts = 4 * (m.width + m.pooled) * (32 + 6 * 33) / 2**20
-        low = 4 * 2 * rank * m.width / 2**20 + 4 * m.pooled**2 / 2**20
-        kept = square if m.width <= 2048 else low
-        call, image = m.found["call tflop"], m.found["call tflop"] * m.steps * m.guided
-        text = 2 * m.tokens * m.width * (m.width if m.width <= 2048 else 2 * rank) / 1e9
-        rows.append([m.name, f"{shifts:.1f}", f"{kept:.1f}" + ("" if m.width <= 2048 else f" (square {square:.0f})"),
-                     f"{4 * m.tokens * m.width * 32 / 1e9:.2f}", f"{text:.2f}", f"{call:.1f}", f"{image:.0f}",
-                     f"{image / 20:.0f} s", f"{1000 * 4 * call / 20 / 60:.0f} min"])  # fmt: skip
-    lines += table(["model", "group shifts, MiB", "text map, MiB", "shifts, GFLOP a prompt", "text map, GFLOP a prompt",
-                    "denoiser, TFLOP a call", "an image, TFLOP", "an image at 20 TFLOP/s",
-                    "1000 steps of a fit, batch 1, at 20 TFLOP/s"], rows)  # fmt: skip
+        low = (2 * 256 * m.width + m.pooled**2) * 4 / 2**20
+        shifts = (m.width + m.pooled) * (32 + 6 * 33) * 4 / 2**20
+        rank = m.width if m.width <= 2048 else 2 * 256
+        rows.append([m.name, shifts, f"{square:.0f}" if m.width <= 2048 else f"{low:.0f} (square {square:.0f})",
+                     f"{4 * m.tokens * m.width * 32 / 1e9:.2f}", f"{2 * m.tokens * m.width * rank / 1e9:.2f}"])  # fmt: skip
+    lines += table(["model", "group shifts, MiB", "map of route text, MiB", "shifts, GFLOP a prompt",
+                    "map of route text, GFLOP a prompt"], rows)  # fmt: skip
     lines += ["Main memory that a fit needs beside the model, in GB:", ""]
     rows = []
     for m in found:
         prompt = m.tokens * m.width * 4 / GB
-        latent = math.prod(m.latents)
-        calls = m.steps * 2 * latent * m.dtype.itemsize / GB + m.tokens * m.width * m.dtype.itemsize / GB
-        rows.append([m.name, f"{103 * 4 * 7 * prompt:.1f}", *(f"{n * (2 * prompt + calls):.1f}" for n in (1536, 384))])
-    lines += table(["model", "text, 103 keywords x 4 templates x 7 prompts", "1536 images", "384 images"], rows)
+        latents = DRAWN * 2 * math.prod(m.latents) * m.dtype.itemsize / GB
+        recorded = 2 * prompt + prompt / 2 + latents
+        rows.append(
+            [m.name, 153 * 4 * 7 * min(m.tokens, HELD) * m.width * 4 / GB, *(n * recorded for n in (256, 1536))]
+        )
+    lines += table(["model", "route text", "256 images", "1536 images"], rows)
     return "\n".join(lines)
 
 

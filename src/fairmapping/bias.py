@@ -99,7 +99,7 @@ class Contrasts:
         padding: int | None = None,
         progress: bool = False,
     ) -> Contrasts:
-        """Encode all these prompts with the pipeline's text encoder; ``padding`` as in :func:`fairmapping.embed.encode`.
+        """Encode all these prompts with the pipeline's text encoder; ``padding`` is that of ``fairmapping.encode``.
 
         Raises ValueError for prompts it would cut off.
         """

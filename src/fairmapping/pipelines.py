@@ -75,7 +75,7 @@ def load(
 
 
 def _left_out(config: dict[str, Any]) -> dict[str, None]:
-    """The components of a model_index.json, each named by its library and class, that reading a prompt does not need."""
+    """The components in a model_index.json, each told by its library and class, that reading a prompt does not need."""
     named = [name for name, value in config.items() if isinstance(value, (list, tuple)) and len(value) == 2]
     parts = [name for name in named if all(isinstance(part, str) for part in config[name])]
     return {name: None for name in parts if not re.fullmatch(_TEXT, name)}

@@ -153,6 +153,14 @@ def fit(
             "--checkpointing", help="Less memory for more time: for full-size models.", rich_help_panel=_DRAWN
         ),
     ] = False,
+    drawing_steps: Annotated[
+        int | None,
+        typer.Option(min=1, help="Denoising steps of each image; by default the model's.", rich_help_panel=_DRAWN),
+    ] = None,
+    size: Annotated[
+        int | None,
+        typer.Option(min=8, help="Height and width of each image; by default the model's.", rich_help_panel=_DRAWN),
+    ] = None,
     guidance: Guidance = None,
     judge: Annotated[
         str | None, typer.Option(help="Of --route calibrated; by default `portraits`.", rich_help_panel=_DRAWN)
@@ -227,7 +235,7 @@ def fit(
         "steps": steps,
         "rank": rank,
         "checkpointing": checkpointing or None,
-        "call": call_of(None, guidance) or None,
+        "call": call_of(drawing_steps, guidance, size) or None,
         "judge": judge,
         "solver": None if solver is None else solver.value,
         "distance": None if distance is None else distance.value,

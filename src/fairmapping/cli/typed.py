@@ -106,10 +106,10 @@ def route_of(source: str) -> tuple[str, Path]:
     return name, Path(folder)
 
 
-def call_of(steps: int | None, guidance: float | None) -> dict[str, Any]:
+def call_of(steps: int | None, guidance: float | None, size: int | None = None) -> dict[str, Any]:
     if guidance is not None and not math.isfinite(guidance):
         raise ValueError(f"--guidance is {guidance}; give a finite number")
-    given = {"num_inference_steps": steps, "guidance_scale": guidance}
+    given = {"num_inference_steps": steps, "guidance_scale": guidance, "height": size, "width": size}
     return {name: value for name, value in given.items() if value is not None}
 
 
