@@ -23,7 +23,7 @@ import torch
 import transformers as T
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
+from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
 GB = 1e9
 CARDS = (8, 12, 16, 24)
@@ -37,6 +37,7 @@ IMAGES, DRAWN, STEPS, TOGETHER = (
 RATES = (20, 200)  # TFLOP/s that a small and a large card may keep up
 SPARE = 1.0  # GB of a card that context, kernels and fragmentation may take
 FUSED = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+FUSED_BACK = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
 
 
 class Live(TorchDispatchMode):
@@ -73,6 +74,14 @@ def fused(query: Any, key: Any, value: Any, *args: Any, **kwargs: Any) -> Any:
 
 def fused_flops(q: Any, k: Any, v: Any, *args: Any, out_shape: Any = None, **kwargs: Any) -> int:
     return sdpa_flop_count(q, k, v)
+
+
+def fused_back_flops(grad: Any, q: Any, k: Any, v: Any, *args: Any, out_shape: Any = None, **kwargs: Any) -> int:
+    return sdpa_backward_flop_count(grad, q, k, v)
+
+
+def counter() -> FlopCounterMode:
+    return FlopCounterMode(display=False, custom_mapping={FUSED: fused_flops, FUSED_BACK: fused_back_flops})
 
 
 @dataclass
@@ -112,10 +121,10 @@ def t5_xxl() -> torch.nn.Module:
 
 
 def vae(channels: int) -> torch.nn.Module:
-    four = 4
-    return D.AutoencoderKL(down_block_types=("DownEncoderBlock2D",) * four, up_block_types=("UpDecoderBlock2D",) * four,
-                           block_out_channels=(128, 256, 512, 512), layers_per_block=2, latent_channels=channels,
-                           sample_size=1024, use_quant_conv=channels == four, use_post_quant_conv=channels == four)  # fmt: skip
+    blocks = {"down_block_types": ("DownEncoderBlock2D",) * 4, "up_block_types": ("UpDecoderBlock2D",) * 4}
+    quant = {"use_quant_conv": channels == 4, "use_post_quant_conv": channels == 4}
+    return D.AutoencoderKL(**blocks, **quant, block_out_channels=(128, 256, 512, 512), layers_per_block=2,
+                           latent_channels=channels, sample_size=1024)  # fmt: skip
 
 
 def sdxl_unet() -> torch.nn.Module:
@@ -159,6 +168,27 @@ def models() -> list[Model]:
                 "pooled_projections": meta(n, 768, dtype=brain), "txt_ids": meta(512, 3, dtype=brain),
                 "img_ids": meta(4096, 3, dtype=brain)}  # fmt: skip
 
+    def qwen(n: int) -> dict[str, Any]:
+        return {"hidden_states": meta(n, 4096, 64, dtype=brain), "timestep": meta(n, dtype=brain),
+                "encoder_hidden_states": meta(n, 64, 3584, dtype=brain), "img_shapes": [[(1, 64, 64)]] * n,
+                "encoder_hidden_states_mask": None}  # fmt: skip
+
+    def zimage(n: int) -> dict[str, Any]:
+        return {"x": [meta(16, 1, 128, 128, dtype=brain) for _ in range(n)], "t": meta(n, dtype=brain),
+                "cap_feats": [meta(64, 2560, dtype=brain) for _ in range(n)]}  # fmt: skip
+
+    def qwen_vl() -> list[torch.nn.Module]:
+        text = {"hidden_size": 3584, "intermediate_size": 18944, "num_hidden_layers": 28, "num_attention_heads": 28,
+                "num_key_value_heads": 4, "vocab_size": 152064}  # fmt: skip
+        vision = {"depth": 32, "hidden_size": 1280, "intermediate_size": 3420, "num_heads": 16, "out_hidden_size": 3584}
+        config = T.Qwen2_5_VLConfig(text_config=text, vision_config=vision)
+        return [T.Qwen2_5_VLForConditionalGeneration(config)]
+
+    def qwen3() -> list[torch.nn.Module]:
+        config = T.Qwen3Config(vocab_size=151936, hidden_size=2560, intermediate_size=9728, head_dim=128,
+                               num_hidden_layers=36, num_attention_heads=32, num_key_value_heads=8)  # fmt: skip
+        return [T.Qwen3Model(config)]
+
     large, small = lambda: clip(1280, 32, 20), lambda: clip(768, 12, 12)
     three = lambda: [small(), large(), t5_xxl()]  # noqa: E731
     return [
@@ -174,6 +204,10 @@ def models() -> list[Model]:
         Model("flux", brain, lambda: [clip(768, 12, 12, projection=False), t5_xxl()],
               lambda: D.FluxTransformer2DModel(guidance_embeds=True), lambda: vae(16), flux,
               (16, 128, 128), 512, 4096, 768, steps=28, guided=1),
+        Model("qwenimage", brain, qwen_vl, D.QwenImageTransformer2DModel, D.AutoencoderKLQwenImage, qwen,
+              (16, 1, 128, 128), 64, 3584),
+        Model("zimage", brain, qwen3, D.ZImageTransformer2DModel, lambda: vae(16), zimage,
+              (16, 128, 128), 64, 2560, steps=9, guided=1),
     ]  # fmt: skip
 
 
@@ -199,7 +233,7 @@ def work_out(model: Model) -> None:
         with Live(denoiser) as live:
             denoiser(**given)
         found["step"] = live.peak / GB
-        with FlopCounterMode(display=False, custom_mapping={FUSED: fused_flops}) as flops:
+        with counter() as flops:
             denoiser(**model.arguments(1))
         found["call tflop"] = flops.get_total_flops() / 1e12
         with Live(decoder) as live:
@@ -209,10 +243,19 @@ def work_out(model: Model) -> None:
         if on:
             denoiser.enable_gradient_checkpointing()
         given = model.arguments(1)
-        given["encoder_hidden_states"].requires_grad_()
+        prompt = given.get("encoder_hidden_states", given.get("cap_feats"))
+        for rows in prompt if isinstance(prompt, list) else [prompt]:
+            rows.requires_grad_()
+
+        def back(given: dict[str, Any] = given) -> None:
+            out = denoiser(**given)[0]
+            (out[0] if isinstance(out, list) else out).float().square().mean().backward()
+
         with Live(denoiser) as live:
-            denoiser(**given)[0].float().square().mean().backward()
-        found[name] = live.peak / GB
+            back()
+        with counter() as flops:  # apart, for it keeps tensors alive
+            back()
+        found[name], found[f"{name} tflop"] = live.peak / GB, flops.get_total_flops() / 1e12
 
 
 def tables(found: list[Model]) -> str:
@@ -238,18 +281,16 @@ def tables(found: list[Model]) -> str:
                  max(f["two encoders"], fit)]  # fmt: skip
         cards = [next((f"{c} GB" for c in CARDS if need + SPARE <= c), "larger") for need in needs]
         rows.append([m.name, *(f"{need:.1f} ({card})" for need, card in zip(needs, cards, strict=True))])
-    lines += table(["model", "fit, route text", "draw", "draw, offloaded", "fit by drawing", "fit by drawing, offloaded"],
-                   rows)  # fmt: skip
+    head = ["model", "fit, route text", "draw", "draw, offloaded", "fit by drawing", "fit by drawing, offloaded"]
+    lines += table(head, rows)
     lines += ["The work, and how long it takes at a steady 20 and 200 TFLOP/s:", ""]
     rows = []
     for m in found:
         call = m.found["call tflop"]
         image = call * m.steps * m.guided
-        whole = call * (
-            IMAGES * DRAWN * m.guided + STEPS * TOGETHER * 4
-        )  # forward twice, and back through twice the work
-        rows.append([m.name, call, f"{image:.0f}", " / ".join(f"{image / rate:.0f} s" for rate in RATES), f"{whole:.0f}",
-                     " / ".join(f"{whole / rate / 3600:.1f} h" for rate in RATES)])  # fmt: skip
+        whole = call * IMAGES * DRAWN * m.guided + m.found["fit checkpointed tflop"] * STEPS * TOGETHER
+        rows.append([m.name, call, f"{image:.0f}", " / ".join(f"{image / rate:.1f} s" for rate in RATES),
+                     f"{whole:.0f}", " / ".join(f"{whole / rate / 3600:.2f} h" for rate in RATES)])  # fmt: skip
     lines += table(["model", "denoiser, TFLOP a call", "an image, TFLOP", "its time", "a fit by drawing, TFLOP",
                     "its time"], rows)  # fmt: skip
     lines += ["The map beside it:", ""]
@@ -260,7 +301,7 @@ def tables(found: list[Model]) -> str:
         shifts = (m.width + m.pooled) * (32 + 6 * 33) * 4 / 2**20
         rank = m.width if m.width <= 2048 else 2 * 256
         rows.append([m.name, shifts, f"{square:.0f}" if m.width <= 2048 else f"{low:.0f} (square {square:.0f})",
-                     f"{4 * m.tokens * m.width * 32 / 1e9:.2f}", f"{2 * m.tokens * m.width * rank / 1e9:.2f}"])  # fmt: skip
+                     *(f"{2 * m.tokens * m.width * r / 1e9:.2f}" for r in (2 * 32, rank))])  # fmt: skip
     lines += table(["model", "group shifts, MiB", "map of route text, MiB", "shifts, GFLOP a prompt",
                     "map of route text, GFLOP a prompt"], rows)  # fmt: skip
     lines += ["Main memory that a fit needs beside the model, in GB:", ""]
