@@ -25,7 +25,7 @@ ROAD = (
     {"english", "wordfiles", "mapconfig", "metrics", "progress", "store", "clip"},
     {"estimates", "prompts", "tables", "features", "kid"},
     {"runs"},
-    {"shifts", "pairs", "agreement", "detect", "receipts"},
+    {"shifts", "lowrank", "pairs", "agreement", "detect", "receipts"},
     {"mapfile"},
     {"mapping"},
     {"compose"},
