@@ -45,6 +45,7 @@ ROAD = (
     {"fit"},
     {"results"},
     {"audit"},
+    {"sources"},
     {"compare"},
     {"words", "charts"},
     {"sections"},
@@ -71,6 +72,7 @@ NO_TORCH = {
     "quota",
     "compare",
     "results",
+    "sources",
     "words",
     "charts",
     "sections",
@@ -154,7 +156,10 @@ def test_who_knows_what(path: Path) -> None:
 
 def test_what_is_imported_is_declared() -> None:
     table = tomllib.loads((PACKAGE.parents[1] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    requirements = [*table["dependencies"], *table["optional-dependencies"]["portraits"]]
+    requirements = [
+        *table["dependencies"],
+        *(line for extra in table["optional-dependencies"].values() for line in extra),
+    ]
     declared = {re.split(r"[^\w-]", line)[0].replace("-", "_") for line in requirements}
     used = set().union(*(foreign(path) for path in modules())) - {"fairmapping", *sys.stdlib_module_names}
     assert {PROVIDED_BY.get(name, name) for name in used} <= declared

@@ -37,6 +37,8 @@ _MODULE_OF = {
     "read_receipt": "receipts",
     "generate": "generate",
     "audit": "audit",
+    "audit_images": "sources",
+    "audit_labels": "sources",
     "comparison": "compare",
     "report": "report",
 }

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from .policy import DetectorSource
     from .quota import QuotaSource
 
-__all__ = ["Audit", "Comparison", "audit", "rescore"]
+__all__ = ["Audit", "Comparison", "asked_of", "audit", "expected_of", "rescore", "versions_of"]
 
 
 def audit(
@@ -68,7 +68,7 @@ def audit(
     RuntimeError where another process works on the folder.
     """
     judge = load_judge(judge)
-    asked = _asked(attributes, judge)
+    asked = asked_of(attributes, judge)
     out = Path(out)
 
     from .generate import call_defaults, check, generate  # here, so that reading an audit needs no torch
@@ -109,9 +109,9 @@ def audit(
         "seed": seed,
         "call": call_defaults(pipe) | call_kwargs,
         "map": mapping,
-        "expected": _expected([row.keyword for row in drawn], judge) if expected is None else expected,
+        "expected": expected_of([row.keyword for row in drawn], judge) if expected is None else expected,
         "seconds": {"generate": round(generated - started, 1), "judge": round(time.perf_counter() - generated, 1)},
-        "versions": _versions(),
+        "versions": versions_of(),
     }
     # Through JSON once, so that a fresh audit and a loaded one hold the same plain values.
     result = Audit(frame(judged), json.loads(json.dumps(settings, default=str)), out)
@@ -129,7 +129,7 @@ def rescore(folder: str | os.PathLike[str], judge: str | Judge | None = None, *,
     if judge is None:
         return old
     judge = load_judge(judge)
-    settings = old.settings | {"judge": records.describe(judge), "attributes": _asked(list(old.attributes), judge)}
+    settings = old.settings | {"judge": records.describe(judge), "attributes": asked_of(list(old.attributes), judge)}
     settings["expected"] = {name: known for name, known in old.settings["expected"].items() if name in judge.attributes}
     images = [_plain(row) for row in old.rows.to_dict("records")]
     with runs.locked(Path(folder)):
@@ -139,7 +139,7 @@ def rescore(folder: str | os.PathLike[str], judge: str | Judge | None = None, *,
     return result
 
 
-def _asked(attributes: Sequence[str | Attribute], judge: Judge) -> dict[str, list[str]]:
+def asked_of(attributes: Sequence[str | Attribute], judge: Judge) -> dict[str, list[str]]:
     asked: dict[str, list[str]] = {}
     for attribute in (attributes,) if isinstance(attributes, (str, Attribute)) else attributes:
         name = attribute if isinstance(attribute, str) else attribute.name
@@ -160,7 +160,7 @@ def _asked(attributes: Sequence[str | Attribute], judge: Judge) -> dict[str, lis
     return asked
 
 
-def _expected(keywords: Iterable[str], judge: Judge) -> dict[str, dict[str, str]]:
+def expected_of(keywords: Iterable[str], judge: Judge) -> dict[str, dict[str, str]]:
     """What the packaged lists know of these keywords, for a judge that reads cues and expressions."""
     tables: dict[str, dict[Any, Any]] = {
         "cue": {row["occupation"]: row["sector"] for row in lists.occupation_table()},
@@ -190,7 +190,7 @@ def _model(pipe: Any) -> dict[str, str]:
     return {"name": name, "pipeline": type(pipe).__name__}
 
 
-def _versions() -> dict[str, str]:
+def versions_of() -> dict[str, str]:
     found = {"fairmapping": __version__, "python": platform.python_version()}
     for package in ("torch", "diffusers", "transformers", "numpy"):
         try:

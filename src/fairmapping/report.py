@@ -74,11 +74,12 @@ def report(
     both = main.arms == ARMS
     context = {
         "css": Markup((_TEMPLATES / "report.css").read_text(encoding="utf-8")),
-        "title": title or f"What {model} draws{', before and after Fair Mapping' if both else ''}",
+        "title": title or f"What {model} draws{_change(main) if both else ''}",
         "byline": _byline(audits),
         "headlines": sections.headlines(audits, reported, language, unseen=bool(unseen)),
         "cards": sections.cards(audits, reported, language),
         "both": both,
+        "by_map": bool(main.settings.get("map")),
         "sections": _contents(bool(pairs), bool(beside), bool(language), noun(main.keywords)),
         "pairs": pairs,
         "pairs_text": _pairs_text(main, chosen=show is None),
@@ -104,12 +105,16 @@ def report(
     return path
 
 
+def _change(audit: Audit) -> str:
+    return ", before and after" + (" Fair Mapping" if audit.settings.get("map") else "")
+
+
 def _byline(audits: Sequence[Audit]) -> str:
     main = audits[0]
     created = datetime.fromisoformat(main.settings["created"])
     images = sum(len(audit.rows) for audit in audits)
     date = f"{created.day} {created:%B %Y}"
-    return f"{date} · {count(images, 'image')} drawn and judged · judge: {main.settings['judge']['name']}"
+    return f"{date} · {count(images, 'image')} judged · judge: {main.settings['judge']['name']}"
 
 
 def _contents(pairs: bool, routes: bool, language: bool, what: str) -> list[tuple[str, str]]:
@@ -131,6 +136,8 @@ def _pairs_text(audit: Audit, *, chosen: bool) -> str:
     which = f"The {noun(audit.keywords)}s drawn most unevenly{when}, towards either side. " if chosen else ""
     if audit.arms != ARMS:
         return which + "The first of each template, none picked."
+    if not audit.settings.get("map"):  # somebody else's images, of which seeds may not be known
+        return which + "Left before, right after. They are the first of each prompt, none picked."
     return (
         which
         + "Left without the map, right with it; what stands in the same place on both sides has the same prompt and "
@@ -155,6 +162,7 @@ def _caution(audit: Audit, unseen: bool) -> list[str]:
         "intervals of shares are Wilson's. Neither covers the judge's errors, which are corrected for apart, where its "
         "card allows.",
     ]
+    words += audit.settings.get("source", {}).get("notes", [])
     if audit.sampled:
         words.append(
             f"{sections.floor_note(audit)} Intervals of shares are made for independent draws, and wider than need be "

@@ -229,7 +229,7 @@ def read_image(path: Path) -> Image:
             return image.convert("RGB")
     except FileNotFoundError:
         raise
-    except (OSError, SyntaxError, ValueError) as error:  # PIL has SyntaxError for a broken PNG
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # SyntaxError: a broken PNG
         raise ValueError(
             f"{path} is no readable image ({error}); delete it, and the same call draws it again"
         ) from error
