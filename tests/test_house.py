@@ -50,6 +50,7 @@ ROAD = (
     {"words", "charts"},
     {"sections"},
     {"report"},
+    {"cards"},
     {"demo"},
     {"cli"},
 )
@@ -77,6 +78,7 @@ NO_TORCH = {
     "charts",
     "sections",
     "report",
+    "cards",
 }
 PROVIDED_BY = {"PIL": "pillow"}  # where the import is not named like the distribution
 

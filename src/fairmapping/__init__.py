@@ -37,6 +37,8 @@ _MODULE_OF = {
     "read_receipt": "receipts",
     "generate": "generate",
     "audit": "audit",
+    "AuditCard": "cards",
+    "audit_card": "cards",
     "audit_images": "sources",
     "audit_labels": "sources",
     "comparison": "compare",

@@ -19,7 +19,7 @@ from .words import count, listing, noun
 if TYPE_CHECKING:
     from .bias import LanguageBias
 
-__all__ = ["report"]
+__all__ = ["cautions", "report"]
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -93,7 +93,7 @@ def report(
         "moved": sections.moved(main),
         "kept_nothing": "No prompt here names a group, and the judge reads neither cue nor expression.",
         "judge": sections.judge(main, audits, reported),
-        "caution": [*_caution(main, bool(unseen)), *notes],
+        "caution": [*cautions(main), *notes],
         "settings": sections.settings(audits),
         "fitted": sorted(main.fitted),
         "fitted_title": f"The {count(len(main.fitted), 'keyword')} that the map was fitted on",
@@ -145,7 +145,11 @@ def _pairs_text(audit: Audit, *, chosen: bool) -> str:
     )
 
 
-def _caution(audit: Audit, unseen: bool) -> list[str]:
+def cautions(audit: Audit) -> list[str]:
+    """What the figures of an audit do not say, one or two sentences each; none for an audit without neutral prompts."""
+    if not audit.keywords:
+        return []
+    unseen = any(not audit.was_fitted(keyword) for keyword in audit.keywords)
     table = audit.table(next(iter(audit.attributes)))
     typical = int(table["n"].median())
     each = " in each arm" if audit.arms == ARMS else ""
@@ -177,7 +181,7 @@ def _caution(audit: Audit, unseen: bool) -> list[str]:
         )
     if audit.fitted:
         words.append(
-            "The keywords that the map was fitted on are listed below; the headline leaves them out."
+            "The keywords that the map was fitted on are listed apart; the headline leaves them out."
             if unseen
             else "Every keyword here was used in fitting the map: expect less on others."
         )

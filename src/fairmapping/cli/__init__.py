@@ -12,6 +12,7 @@ from rich.markup import escape
 from typer.core import TyperGroup
 
 from . import images, language, sources
+from .card import card
 from .explain import explain
 from .printing import err_console, sentence
 
@@ -70,4 +71,5 @@ app.command()(images.audit)
 app.command("audit-images")(sources.audit_images)
 app.command("audit-labels")(sources.audit_labels)
 app.command()(images.report)
+app.command()(card)
 app.command()(images.demo)
