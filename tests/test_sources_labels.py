@@ -161,6 +161,7 @@ def test_images_are_shown_where_they_lie(tmp_path: Path) -> None:
     [
         (b"", "cannot be read as a table"),
         (b"keyword,gender\n", "has no rows"),
+        (b"keyword,Gender,gender\ncook,man,man\n", "two columns of one name"),
         (b"keyword,sex\ncook,man\n", "no column is called gender or race"),
         (b"image,gender\n1,man\n", "no column is called prompt or caption or text, or keyword"),
         ("keyword,gender\nMüller,man\n".encode("latin-1"), "not in UTF-8"),
@@ -172,6 +173,14 @@ def test_tables_that_cannot_be_used(tmp_path: Path, content: bytes, says: str) -
     with pytest.raises(ValueError, match=says):
         audit_labels(tmp_path / "l.csv", out=tmp_path / "out", progress=False)
     assert not (tmp_path / "out").exists()
+
+
+def test_json_lines_keep_long_seeds(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"keyword": "cook", "seed": 8927882883545273018}\n\n{"keyword": "cook"}\n')
+    assert list(read_table(tmp_path / "a.jsonl")["seed"]) == ["8927882883545273018", None]
+    (tmp_path / "a.jsonl").write_text('{"keyword": "cook"}\n{torn')
+    with pytest.raises(ValueError, match="cannot be read as a table"):
+        read_table(tmp_path / "a.jsonl")
 
 
 def test_files_that_are_no_tables(tmp_path: Path) -> None:
@@ -187,6 +196,12 @@ def test_files_that_are_no_tables(tmp_path: Path) -> None:
     (tmp_path / "l.csv").write_text("keyword,gender\ncook,man\n")
     with pytest.raises(ValueError, match="has no column 'g'"):
         read_table(tmp_path / "l.csv", {"gender": "g"})
+
+
+def test_an_image_without_a_prompt_is_left_out_and_told(tmp_path: Path) -> None:
+    found = labelled(tmp_path, {"prompt": ["a cook", None, ""], "gender": "man", "seed": [1, None, 2]})
+    assert len(found.rows) == 1
+    assert "Left out: 2 images with neither a prompt nor a keyword." in notes_of(found)
 
 
 def test_attributes_without_a_column_are_refused(tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ def audit_labels(
     units, place = _units(table)
     known = _known(units, images)
     rows, more = as_rows(known, asked, progress=progress)
-    answers, groups, agreed = _judged(table, units, place, asked, notes)
+    answers, groups, agreed = _judged(table, units, place, asked, notes, progress)
     said = {(one.image, one.arm): answer for one, answer in zip(known, answers, strict=True)}
     annotators = len(set(column(table, "annotator")) - {None})
     who = shown(annotators, "annotator") if annotators else "whoever made the table"
@@ -164,7 +164,12 @@ def _known(units: pd.DataFrame, images: str | os.PathLike[str] | None) -> list[K
 
 
 def _judged(
-    table: pd.DataFrame, units: pd.DataFrame, place: np.ndarray, asked: Sequence[Attribute], notes: list[str]
+    table: pd.DataFrame,
+    units: pd.DataFrame,
+    place: np.ndarray,
+    asked: Sequence[Attribute],
+    notes: list[str],
+    progress: bool,
 ) -> tuple[list[dict[str, Any]], dict[str, list[str]], dict[str, Any]]:
     """For each unit what was said of it; the values there are of each attribute; how far annotators agree. What is
     counted apart goes to `notes`."""
@@ -174,7 +179,7 @@ def _judged(
         votes = votes_of(place, _in_groups(table[item.name], item, notes), len(units))
         found[item.name] = majority(votes)
         if (votes.counts.sum(1) > 1).any():
-            agreed[item.name] = _agreed(votes)
+            agreed[item.name] = _agreed(votes, progress)
         for value, what in ((NO_AGREEMENT, "on which annotators tie"), (NO_LABEL, "that nobody labelled")):
             if n := int((found[item.name] == value).sum()):
                 notes.append(f"Counted as “{value}”: {shown(n, 'image')} {what} in {item.name}.")
@@ -226,8 +231,8 @@ def _faces(table: pd.DataFrame, place: np.ndarray, n: int, found: Mapping[str, n
     return np.where(np.all([labels == NO_FACE for labels in found.values()], axis=0), 0, 1)
 
 
-def _agreed(votes: Votes) -> dict[str, Any]:
-    alpha = agreement(votes)
+def _agreed(votes: Votes, progress: bool) -> dict[str, Any]:
+    alpha = agreement(votes, progress=progress)
     values = {"alpha": alpha.value, "low": alpha.low, "high": alpha.high}
     return {name: None if np.isnan(value) else round(value, 4) for name, value in values.items()} | {"images": alpha.n}
 

@@ -3,6 +3,7 @@ or None."""
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -37,6 +38,8 @@ def read_table(source: TableSource, columns: Mapping[str, str] | None = None) ->
     if not len(table):
         raise ValueError(f"{where} has no rows")
     table.columns = [str(name).strip().casefold() for name in table.columns]
+    if len(set(table.columns)) < len(table.columns):
+        raise ValueError(f"{where} has two columns of one name; it has {', '.join(table.columns)}")
     given = {name: str(theirs).strip().casefold() for name, theirs in (columns or {}).items()}
     if missing := [theirs for theirs in given.values() if theirs not in table.columns]:
         raise ValueError(f"{where} has no column {missing[0]!r}; it has {', '.join(table.columns)}")
@@ -45,7 +48,8 @@ def read_table(source: TableSource, columns: Mapping[str, str] | None = None) ->
     for name, others in _NAMES.items():
         if name not in table and (found := next((other for other in others if other in table), None)):
             table[name] = table[found]
-    return table.apply(lambda cells: cells.map(_cell)).reset_index(drop=True).astype(object)
+    # As objects, or pandas would make a column of strings, with nan for None.
+    return pd.DataFrame({name: pd.Series([_cell(cell) for cell in table[name]], dtype=object) for name in table})
 
 
 def column(table: pd.DataFrame, name: str) -> list[str | None]:
@@ -76,7 +80,9 @@ def _of_file(path: Path) -> pd.DataFrame:
         if suffix == ".parquet":
             return pd.read_parquet(path)
         if suffix in (".jsonl", ".ndjson"):
-            return pd.read_json(path, lines=True, dtype=False, encoding="utf-8-sig")
+            lines = path.read_text(encoding="utf-8-sig").splitlines()
+            # Objects, as a seed of 64 bits does not survive a column of floats.
+            return pd.DataFrame([json.loads(line) for line in lines if line.strip()], dtype=object)
         if suffix in (".csv", ".tsv"):
             with path.open(encoding="utf-8-sig") as file:
                 head = file.readline()

@@ -8,11 +8,13 @@ import numpy as np
 import pandas as pd
 
 from ..metrics import Interval
+from ..progress import progress_bar
 
 __all__ = ["NO_AGREEMENT", "NO_LABEL", "Votes", "agreement", "majority", "votes_of"]
 
 NO_AGREEMENT = "no agreement"
 NO_LABEL = "no label"
+_MANY = 20_000  # images from which an interval takes seconds
 _DRAWN = 20_000_000  # images drawn anew in all, which bounds the seconds that an interval may take
 
 
@@ -45,7 +47,7 @@ def majority(votes: Votes) -> np.ndarray:
     return found
 
 
-def agreement(votes: Votes, *, resamples: int = 1000, seed: int = 0) -> Interval:
+def agreement(votes: Votes, *, resamples: int = 1000, seed: int = 0, progress: bool = False) -> Interval:
     """Krippendorff's alpha of nominal labels, by the package krippendorff, with the 95 % percentile interval of drawing
     the images anew; n is how many images have two labels or more.
 
@@ -57,7 +59,12 @@ def agreement(votes: Votes, *, resamples: int = 1000, seed: int = 0) -> Interval
         return Interval(np.nan, np.nan, np.nan, len(several))
     rng = np.random.default_rng(seed)
     draws = int(np.clip(_DRAWN // len(several), min(200, resamples), resamples))
-    again = [_alpha(several[rng.integers(len(several), size=len(several))]) for _ in range(draws)]
+    again = []
+    bar = progress_bar("agreement of annotators", draws, "draws", shown=progress and len(several) > _MANY)
+    with bar as advance:
+        for _ in range(draws):
+            again.append(_alpha(several[rng.integers(len(several), size=len(several))]))
+            advance(1)
     low, high = np.nanquantile(again, (0.025, 0.975)) if len(several) > 1 else (np.nan, np.nan)
     return Interval(_alpha(several), float(low), float(high), len(several))
 
