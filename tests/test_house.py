@@ -51,7 +51,7 @@ ROAD = (
     {"sections"},
     {"report"},
     {"cards"},
-    {"demo"},
+    {"demo", "app"},
     {"cli"},
 )
 ALONE = {"english", "wordfiles", "mapconfig", "metrics", "progress", "runs"}

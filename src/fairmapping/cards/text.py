@@ -41,6 +41,10 @@ def _number(i: int, audits: Sequence[Any]) -> str:
     return f" of audit {i}" if len(audits) > 1 else ""
 
 
+def _heading(what: str, of: str) -> list[str]:
+    return [f"### {what}{of}"] if of else []
+
+
 def _answers(card: Mapping[str, Any], names: Sequence[str]) -> list[str]:
     parts = []
     for name in names:
@@ -84,7 +88,10 @@ def _strategy(audit: Mapping[str, Any], of: str) -> list[str]:
         *((("Source", f"{source['kind']} of {_of(source['of'])}"),) if source else ()),
         *((("Source, notes", " ".join(source["notes"])),) if source and source["notes"] else ()),
     ]
-    parts = [f"### Strategy{of}", _table(["", ""], [[name, text] for name, text in rows if text])]
+    parts = [
+        *_heading("Strategy", of),
+        _table(["what", "in this audit"], [[name, text] for name, text in rows if text]),
+    ]
     parts.append(_keywords("Keywords that the figures are of", used["keywords_reported"]))
     if used["map"]:
         parts.append(_keywords("Keywords that the map was fitted on, among those asked", used["keywords_fitted"]))
@@ -96,7 +103,7 @@ def _strategy(audit: Mapping[str, Any], of: str) -> list[str]:
 def _results(audit: Mapping[str, Any], of: str) -> list[str]:
     found = audit["results"]
     two = len(audit["strategy"]["arms"]) > 1
-    parts = [f"### Results{of}"]
+    parts = _heading("Results", of)
     fitted = audit["strategy"]["keywords_fitted"]
     if not found["attributes"]:
         parts.append("No prompt leaves a group open, so there is no bias to report.")

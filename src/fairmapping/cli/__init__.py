@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 from . import images, language, sources
 from .card import card
 from .explain import explain
+from .page import page
 from .printing import err_console, sentence
 
 __all__ = ["app"]
@@ -72,4 +73,5 @@ app.command("audit-images")(sources.audit_images)
 app.command("audit-labels")(sources.audit_labels)
 app.command()(images.report)
 app.command()(card)
+app.command("app")(page)
 app.command()(images.demo)
