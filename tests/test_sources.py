@@ -342,6 +342,11 @@ def test_seeds_make_pairs_only_where_both_arms_have_them_once() -> None:
     assert notes == ["Pairs of the same prompt and seed in both arms: 1."]
 
 
+def test_seeds_fit_into_tables() -> None:
+    rows, _ = as_rows([Known("a", "raw", "a cook", seed=2**64 - 1)], ["gender"], progress=False)
+    assert rows[0]["seed"] == 2**63 - 1
+
+
 def test_arms_by_any_name() -> None:
     assert arms_of([None, None], None) == ["raw", "raw"]
     assert arms_of(["sd15"], None) == ["raw"]

@@ -133,8 +133,9 @@ def _decision(decision: Decision) -> str:
     rows = [f"| {name} | {'may be mapped' if applies else 'left alone'} |" for name, applies in decision.apply.items()]
     parts = ["\n".join(["| attribute | decision |", "| --- | --- |", *rows]), _plain(decision.reason)]
     if decision.keyword:
-        words = f"Taken for the keyword “{decision.keyword}” by “{decision.matched}”, score {decision.score:.2f}."
-        parts.append(_plain(words))
+        parts.append(
+            _plain(f"“{decision.matched}” is taken for the keyword “{decision.keyword}” (score {decision.score:.2f}).")
+        )
     for mention in decision.mentions:
         group = f" ({mention.group})" if mention.group else ""
         parts.append(_plain(f"“{mention.words}” settles {mention.attribute}{group}."))

@@ -71,12 +71,12 @@ def bias_difference(raw: np.ndarray, mapped: np.ndarray, joint: np.ndarray) -> I
     """Mean pairwise bias, mapped minus raw, of counts (N, K) of the same keywords.
 
     joint (N, K, K): image pairs by their raw and their mapped group. With few keywords these pairs are drawn anew
-    along with the keywords, and where there are none, the images of both arms. Without any spread there is no interval
-    (nan).
+    along with the keywords, and where there are none, the images of both arms, with any number of keywords: no count of
+    changed pairs guards the verdict then. Without any spread there is no interval (nan).
     """
     values = metrics.pairwise_bias(mapped) - metrics.pairwise_bias(raw)
     found = metrics.bootstrap_mean(values)
-    if len(raw) < FEW and not joint.any():
+    if not joint.any():
         found = metrics.bootstrap_counts(np.hstack([raw, mapped]), _separate_difference, keywords=True)
     elif len(raw) < FEW:
         pairs = metrics.bootstrap_counts(joint.reshape(len(joint), -1), _joint_difference, keywords=True)

@@ -14,6 +14,7 @@ from ..results import ARMS
 __all__ = ["Known", "arms_of", "as_rows", "shown"]
 
 _ARMS = {"raw": "raw", "before": "raw", "mapped": "mapped", "after": "mapped"}
+_SEEDS = 2**63  # what tables keep as whole numbers; some tools draw seeds of a bit more
 _UNEVEN = 10  # times as many images of one keyword as of another are worth a word
 
 
@@ -126,14 +127,13 @@ def _groups(decision: Decision, attributes: Sequence[str | Attribute]) -> tuple[
 
 def _seeds(known: Sequence[Known], prompts: Sequence[str], keywords: Sequence[str]) -> tuple[list[int], int]:
     """A seed for each image, and how many pairs of them both arms share."""
-    keys = [(keyword, prompt, item.seed) for item, prompt, keyword in zip(known, prompts, keywords, strict=True)]
+    told = [None if item.seed is None else item.seed % _SEEDS for item in known]
+    keys = list(zip(keywords, prompts, told, strict=True))
     times = Counter((key, item.arm) for key, item in zip(keys, known, strict=True))
     shared = {key for key, _ in times if key[2] is not None and all(times[key, arm] == 1 for arm in ARMS)}
     # A seed that one arm used twice for a prompt tells no pair, and one that the other lacks may stay.
     once = [times[key, item.arm] == 1 for key, item in zip(keys, known, strict=True)]
-    seeds = [
-        seed if ok and seed is not None else -1 - i for i, ((_, _, seed), ok) in enumerate(zip(keys, once, strict=True))
-    ]
+    seeds = [seed if ok and seed is not None else -1 - i for i, (seed, ok) in enumerate(zip(told, once, strict=True))]
     return seeds, len(shared)
 
 
