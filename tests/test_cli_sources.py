@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from test_cli import ok, run
@@ -77,3 +78,34 @@ def test_a_card(pictures: Path) -> None:
         result = run("card", *arguments)
         assert result.exit_code == 2
         assert says in " ".join(result.output.split())
+
+
+def test_the_page_is_served_to_this_machine_alone_unless_asked_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    from fairmapping import app, pipelines
+
+    asked: list[Any] = []
+
+    class Page:
+        def block_thread(self) -> None:
+            asked.append("waits")
+
+    def build(pipe: Any, fair_map: Any, **options: Any) -> Page:
+        asked.append((pipe, fair_map, options))
+        return Page()
+
+    def serve(page: Page, **options: Any) -> str:
+        asked.append(options)
+        return "http://here"
+
+    monkeypatch.setattr(pipelines, "load", lambda *args, **options: "pipe")
+    monkeypatch.setattr(app, "build", build)
+    monkeypatch.setattr(app, "serve", serve)
+    assert "Open http://here" in ok("app", "--runs", "mine", "--port", "8000")
+    built = ("pipe", None, {"runs": Path("mine"), "name": "portraits"})
+    assert asked == [built, {"host": "127.0.0.1", "port": 8000, "wait": False}, "waits"]
+
+
+def test_every_command_is_shown() -> None:
+    output = run().output
+    for command in ("audit-images", "audit-labels", "card", "app"):
+        assert command in output

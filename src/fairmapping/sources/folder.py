@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from ..progress import progress_bar
-from .rows import Known, shown
+from ..words import count
+from .rows import Known
 from .tables import TableSource, column, known_columns, read_table, whole_number
 from .texts import Told, told_by_json, told_by_png, told_by_text
 
@@ -112,7 +113,7 @@ def read_folder(
         raise ValueError(f"{folder} holds no image ({', '.join(ENDINGS)}){instead}")
     if not found:
         raise ValueError(
-            f"the table names none of the {shown(told_by['not in the table'], 'image')} in {folder}; its column of "
+            f"the table names none of the {count(told_by['not in the table'], 'image')} in {folder}; its column of "
             f"images begins with {next(iter(entries or ['']))!r}: write paths within the folder, or names of files"
         )
     return ReadFolder(found, _notes(told_by, others, unread, len(entries or ()) - len(taken)))
@@ -165,13 +166,13 @@ def _notes(told_by: Counter[str], others: Counter[str], unread: Sequence[str], u
     outside = told_by.pop("not in the table", 0)
     notes = [f"Images with a prompt {source}: {n:,}." for source, n in told_by.most_common()]
     if outside:
-        notes.append(f"Left out: {shown(outside, 'image')} that the table does not name.")
+        notes.append(f"Left out: {count(outside, 'image')} that the table does not name.")
     if unused > 0:
-        notes.append(f"Without an image here: {shown(unused, 'row')} of the table.")
+        notes.append(f"Without an image here: {count(unused, 'row')} of the table.")
     if unread:
-        notes.append(f"Not to be read: {shown(len(unread), 'file')} beside images, such as {unread[0]}.")
+        notes.append(f"Not to be read: {count(len(unread), 'file')} beside images, such as {unread[0]}.")
     if others:
-        notes.append(f"Left out: {shown(sum(others.values()), 'file')} of other kinds ({_listed(others)}).")
+        notes.append(f"Left out: {count(sum(others.values()), 'file')} of other kinds ({_listed(others)}).")
     return notes
 
 

@@ -15,8 +15,9 @@ from ..progress import progress_bar
 from ..prompts import Attribute
 from ..results import Audit
 from ..runs import locked, read_image
+from ..words import count
 from .folder import Found, pair_by_name, read_folder, read_prompts
-from .rows import Known, arms_of, as_rows, shown
+from .rows import Known, arms_of, as_rows
 from .saved import place_for, saved
 from .tables import TableSource
 
@@ -83,7 +84,7 @@ def audit_images(
         if broken:
             named = ", ".join(Path(path).name for path in broken[:_NAMED])
             named += f" and {len(broken) - _NAMED:,} more" if len(broken) > _NAMED else ""
-            more.append(f"Left out: {shown(len(broken), 'image')} that cannot be read ({named}).")
+            more.append(f"Left out: {count(len(broken), 'image')} that cannot be read ({named}).")
         return saved(
             judged,
             out,
@@ -139,7 +140,7 @@ def _judged(
         if not broken:
             raise
     if len(broken) == len(rows):
-        raise ValueError(f"none of the {shown(len(rows), 'image')} can be read, such as {broken[0]}")
+        raise ValueError(f"none of the {count(len(rows), 'image')} can be read, such as {broken[0]}")
     left_out = frozenset(broken)
     whole = [row for row in rows if row["image"] not in left_out]
     return records.judge_images(judge, whole, out, progress=progress), broken

@@ -16,7 +16,8 @@ from ..lists import attributes as packaged
 from ..prompts import Attribute, AttributeSource, resolve_attributes
 from ..results import Audit
 from ..runs import locked
-from .rows import Known, arms_of, as_rows, shown
+from ..words import count
+from .rows import Known, arms_of, as_rows
 from .saved import place_for, saved
 from .tables import TableSource, column, known_columns, read_table, whole_number
 from .votes import NO_AGREEMENT, NO_LABEL, Votes, agreement, majority, votes_of
@@ -76,7 +77,7 @@ def audit_labels(
     answers, groups, agreed = _judged(table, units, place, asked, notes, progress)
     said = {(one.image, one.arm): answer for one, answer in zip(known, answers, strict=True)}
     annotators = len(set(column(table, "annotator")) - {None})
-    who = shown(annotators, "annotator") if annotators else "whoever made the table"
+    who = count(annotators, "annotator") if annotators else "whoever made the table"
     short = Path(name).name if name != "a DataFrame" else name
     card = {"domain": f"labels that others gave, read from {short}: {who}", "caution": _caution(agreed, annotators)}
     with locked(Path(out)):
@@ -122,13 +123,13 @@ def _without_repeats(table: pd.DataFrame, attributes: Sequence[str]) -> tuple[pd
     """Each annotator's word on an image once. Raises ValueError where they gave two, or the image has two prompts."""
     notes = []
     if nameless := int(table["image"].isna().sum()):
-        notes.append(f"Left out: {shown(nameless, 'row')} without an image.")
+        notes.append(f"Left out: {count(nameless, 'row')} without an image.")
         table = table[table["image"].notna()]
     told = [name for name in ("annotator", "prompt", "keyword", "seed", "faces") if name in table]
     key = ["image", "arm", *([] if "annotator" not in table else ["annotator"])]
     once = table.drop_duplicates(["image", "arm", *told, *attributes])
     if len(once) < len(table):
-        notes.append(f"Counted once: {shown(len(table) - len(once), 'row')} given again, word for word.")
+        notes.append(f"Counted once: {count(len(table) - len(once), 'row')} given again, word for word.")
     for name in ("prompt", "keyword", "seed"):
         if name in once:
             different = once.groupby(["image", "arm"])[name].nunique(dropna=False)
@@ -146,9 +147,8 @@ def _without_repeats(table: pd.DataFrame, attributes: Sequence[str]) -> tuple[pd
 def _units(table: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
     """One row an image and arm, and for each row of the table which it belongs to."""
     keys = pd.MultiIndex.from_frame(table[["arm", "image"]])
-    place, units = pd.factorize(keys)
+    place, _ = pd.factorize(keys)
     first = table.iloc[pd.Series(place).drop_duplicates().index]
-    assert len(first) == len(units)
     return first.reset_index(drop=True), place
 
 
@@ -182,7 +182,7 @@ def _judged(
             agreed[item.name] = _agreed(votes, progress)
         for value, what in ((NO_AGREEMENT, "on which annotators tie"), (NO_LABEL, "that nobody labelled")):
             if n := int((found[item.name] == value).sum()):
-                notes.append(f"Counted as “{value}”: {shown(n, 'image')} {what} in {item.name}.")
+                notes.append(f"Counted as “{value}”: {count(n, 'image')} {what} in {item.name}.")
     faces = _faces(table, place, len(units), found)
     for item in asked:
         labels = found[item.name]
@@ -208,7 +208,7 @@ def _in_groups(labels: pd.Series, attribute: Attribute, notes: list[str]) -> pd.
         named = [f"{value} ({n:,})" for value, n in unknown.most_common(_SHOWN)]
         more = f" and {len(unknown) - _SHOWN:,} more" if len(unknown) > _SHOWN else ""
         notes.append(
-            f"Counted as “{OTHER}”: {shown(sum(unknown.values()), 'label')} of {attribute.name} naming none of its "
+            f"Counted as “{OTHER}”: {count(sum(unknown.values()), 'label')} of {attribute.name} naming none of its "
             f"groups ({', '.join(attribute.group_names)}): {', '.join(named)}{more}."
         )
     return labels.map(read).astype(object).where(labels.notna(), None)
@@ -246,7 +246,7 @@ def _caution(agreed: Mapping[str, Mapping[str, Any]], annotators: int) -> str:
             parts.append(f"not to be told for {name}, as all labels are one value")
             continue
         ends = "" if found["low"] is None else f" [{found['low']:.2f}, {found['high']:.2f}]"
-        over = f"over {shown(found['images'], 'image')} with two or more labels"
+        over = f"over {count(found['images'], 'image')} with two or more labels"
         parts.append(f"{found['alpha']:.2f}{ends} for {name} {over}")
     who = f"{annotators} annotators" if annotators else "the annotators"
     return f"Krippendorff's alpha of {who} is {', '.join(parts)}; 1 is full agreement, 0 what chance would give"

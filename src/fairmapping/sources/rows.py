@@ -10,8 +10,9 @@ from ..detect import Decision, Detector
 from ..progress import progress_bar
 from ..prompts import Attribute
 from ..results import ARMS
+from ..words import count
 
-__all__ = ["Known", "arms_of", "as_rows", "shown"]
+__all__ = ["Known", "arms_of", "as_rows"]
 
 _ARMS = {"raw": "raw", "before": "raw", "mapped": "mapped", "after": "mapped"}
 _SEEDS = 2**63  # what tables keep as whole numbers; some tools draw seeds of a bit more
@@ -41,7 +42,7 @@ def as_rows(
     notes = []
     usable = [item for item in known if item.prompt or item.keyword]
     if len(usable) < len(known):
-        notes.append(f"Left out: {shown(len(known) - len(usable), 'image')} with neither a prompt nor a keyword.")
+        notes.append(f"Left out: {count(len(known) - len(usable), 'image')} with neither a prompt nor a keyword.")
     if not usable:
         raise ValueError("no image has a prompt or a keyword, so there is nothing to group the figures by")
     prompts = [item.prompt or item.keyword or "" for item in usable]
@@ -65,7 +66,7 @@ def as_rows(
         for item, prompt, keyword, seed in zip(usable, prompts, keywords, seeds, strict=True)
     ]
     if explicit := sum(bool(row["groups"]) for row in rows):
-        notes.append(f"Counted as explicit, not as neutral: {shown(explicit, 'image')} whose prompt names a group.")
+        notes.append(f"Counted as explicit, not as neutral: {count(explicit, 'image')} whose prompt names a group.")
     if len({item.arm for item in usable}) == len(ARMS):
         notes.append(
             f"Pairs of the same prompt and seed in both arms: {paired:,}."
@@ -92,11 +93,6 @@ def arms_of(values: Sequence[str | None], names: Sequence[str] | None) -> list[s
         told = "raw and mapped, or before and after" if names is None else " and ".join(names)
         raise ValueError(f"an arm is {unknown[0]!r}; known are {told}: say which is which with arms=(before, after)")
     return [known[str(value)] for value in values]
-
-
-def shown(n: int, thing: str) -> str:
-    """1 image, 1,920 images."""
-    return f"{n:,} {thing}{'' if n == 1 else 's'}"
 
 
 def _decisions(prompts: Sequence[str], attributes: Sequence[str | Attribute], progress: bool) -> dict[str, Decision]:
