@@ -51,6 +51,19 @@ def test_an_even_change_of_nothing_rarely_gets_a_verdict() -> None:
     assert wrong <= 10
 
 
+def test_arms_drawn_apart_seldom_differ_by_chance() -> None:
+    """Two arms of the same shares without seeds in common: the interval holds 0 in at least 95 % of such audits."""
+    rng = np.random.default_rng(0)
+    for keywords, images in ((3, 15), (12, 10)):
+        wrong = 0
+        for _ in range(60):
+            women = rng.binomial(images, rng.uniform(0.5, 1, keywords), size=(2, keywords))
+            raw, mapped = np.stack([women, images - women], -1)
+            difference = bias_difference(raw, mapped, np.zeros((keywords, 2, 2), int))
+            wrong += difference.low > 0 or difference.high < 0
+        assert wrong <= 3, (keywords, images)
+
+
 @pytest.mark.parametrize("name", list(metrics.MEASURES))
 @pytest.mark.parametrize("counts", [[[1, 0]], [[6, 1]], [[0, 7]], [[3, 0], [0, 3]], [[4, 0, 0, 0]], [[5, 0]] * 9])
 def test_intervals_have_a_width_and_stay_in_range(name: str, counts: list[list[int]]) -> None:

@@ -52,9 +52,11 @@ ROAD = (
     {"audit", "quality"},
     {"compare"},
     {"words", "charts"},
+    {"sources"},
     {"sections"},
     {"report"},
-    {"demo"},
+    {"cards"},
+    {"demo", "app"},
     {"cli"},
 )
 ALONE = {"english", "wordfiles", "mapconfig", "metrics", "progress", "store", "clip"}
@@ -81,10 +83,12 @@ NO_TORCH = {
     "quota",
     "compare",
     "results",
+    "sources",
     "words",
     "charts",
     "sections",
     "report",
+    "cards",
 }
 PROVIDED_BY = {"PIL": "pillow"}  # where the import is not named like the distribution
 
@@ -164,10 +168,9 @@ def test_who_knows_what(path: Path) -> None:
 
 def test_what_is_imported_is_declared() -> None:
     table = tomllib.loads((PACKAGE.parents[1] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    extras = table["optional-dependencies"]
     requirements = [
         *table["dependencies"],
-        *(line for name in ("portraits", "quality", "scale") for line in extras[name]),
+        *(line for extra in table["optional-dependencies"].values() for line in extra),
     ]
     declared = {re.split(r"[^\w-]", line)[0].replace("-", "_") for line in requirements}
     used = set().union(*(foreign(path) for path in modules())) - {"fairmapping", *sys.stdlib_module_names}

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from .policy import DetectorSource
     from .quota import QuotaSource
 
-__all__ = ["Audit", "Comparison", "audit", "rescore"]
+__all__ = ["Audit", "Comparison", "asked_of", "audit", "expected_of", "rescore", "versions_of"]
 
 
 def audit(
@@ -74,7 +74,7 @@ def audit(
     RuntimeError where another process works on the folder.
     """
     reader = load_judge(judge)
-    asked = _asked(attributes, reader)
+    asked = asked_of(attributes, reader)
     if fair_map is None and not baseline:
         raise ValueError(
             "baseline=False leaves the images without a map out, and no fair_map is given: nothing to draw"
@@ -112,9 +112,9 @@ def audit(
         "seed": seed,
         "call": told["call"],
         "map": mapping,
-        "expected": _expected(keywords, reader) if expected is None else expected,
+        "expected": expected_of(keywords, reader) if expected is None else expected,
         "seconds": told["seconds"],
-        "versions": _versions(),
+        "versions": versions_of(),
     }
     # Through JSON once, so that a fresh audit and a loaded one hold the same plain values.
     result = Audit.of(place, json.loads(json.dumps(settings, default=str)))
@@ -132,7 +132,7 @@ def rescore(folder: str | os.PathLike[str], judge: str | Judge | None = None, *,
     if judge is None:
         return old
     judge, place = load_judge(judge), Place(folder)
-    settings = old.settings | {"judge": records.describe(judge), "attributes": _asked(list(old.attributes), judge)}
+    settings = old.settings | {"judge": records.describe(judge), "attributes": asked_of(list(old.attributes), judge)}
     settings["expected"] = {name: known for name, known in old.settings["expected"].items() if name in judge.attributes}
     asked = [name for name in records.ASKED if name in old.rows]
     with locked(place):
@@ -142,7 +142,7 @@ def rescore(folder: str | os.PathLike[str], judge: str | Judge | None = None, *,
     return result
 
 
-def _asked(attributes: Sequence[str | Attribute], judge: Judge) -> dict[str, list[str]]:
+def asked_of(attributes: Sequence[str | Attribute], judge: Judge) -> dict[str, list[str]]:
     asked: dict[str, list[str]] = {}
     for attribute in (attributes,) if isinstance(attributes, (str, Attribute)) else attributes:
         name = attribute if isinstance(attribute, str) else attribute.name
@@ -163,7 +163,7 @@ def _asked(attributes: Sequence[str | Attribute], judge: Judge) -> dict[str, lis
     return asked
 
 
-def _expected(keywords: Iterable[str], judge: Judge) -> dict[str, dict[str, str]]:
+def expected_of(keywords: Iterable[str], judge: Judge) -> dict[str, dict[str, str]]:
     """What the packaged lists know of these keywords, for a judge that reads cues and expressions."""
     tables: dict[str, dict[Any, Any]] = {
         "cue": {row["occupation"]: row["sector"] for row in lists.occupation_table()},
@@ -178,7 +178,7 @@ def _expected(keywords: Iterable[str], judge: Judge) -> dict[str, dict[str, str]
     return found
 
 
-def _versions() -> dict[str, str]:
+def versions_of() -> dict[str, str]:
     found = {"fairmapping": __version__, "python": platform.python_version()}
     for package in ("torch", "diffusers", "transformers", "numpy"):
         try:

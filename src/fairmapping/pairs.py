@@ -22,7 +22,8 @@ LEAST_CHANGED = 6  # 2 * 0.5 ** 6 < 0.05: with fewer changed pairs no sign test 
 @dataclass(frozen=True)
 class Comparison:
     """Mapped against raw on the same prompts and seeds. Intervals by bootstrap over keywords, and with few of them
-    over their images too; `changed` is a share of image pairs."""
+    over their images too; `changed` is a share of image pairs, with n 0 where the arms share no seed (images that
+    somebody else drew): they are then compared as independent."""
 
     attribute: str
     raw: Interval
@@ -32,9 +33,9 @@ class Comparison:
 
     @property
     def verdict(self) -> str:
-        """ "fell" or "rose" where the interval of the difference, to two decimals, lies to one side of 0 and at least 6
-        image pairs changed their group, else "did not measurably change"."""
-        if not self.changed.n or round(self.changed.value * self.changed.n) < LEAST_CHANGED:
+        """ "fell" or "rose" where the interval of the difference, to two decimals, lies to one side of 0 and, where
+        there are image pairs, at least 6 changed their group, else "did not measurably change"."""
+        if self.changed.n and round(self.changed.value * self.changed.n) < LEAST_CHANGED:
             return "did not measurably change"
         if round(self.difference.high, 2) < 0:
             return "fell"
@@ -103,11 +104,14 @@ def bias_difference(raw: np.ndarray, mapped: np.ndarray, joint: np.ndarray) -> I
     """Mean pairwise bias, mapped minus raw, of counts (N, K) of the same keywords.
 
     joint (N, K, K): image pairs by their raw and their mapped group. With few keywords these pairs are drawn anew
-    along with the keywords. Without any spread there is no interval (nan).
+    along with the keywords, and where there are none, the images of both arms, with any number of keywords: no count of
+    changed pairs guards the verdict then. Without any spread there is no interval (nan).
     """
     values = metrics.pairwise_bias(mapped) - metrics.pairwise_bias(raw)
     found = metrics.bootstrap_mean(values)
-    if len(raw) < FEW:
+    if not joint.any():
+        found = metrics.bootstrap_counts(np.hstack([raw, mapped]), _separate_difference, keywords=True)
+    elif len(raw) < FEW:
         pairs = metrics.bootstrap_counts(joint.reshape(len(joint), -1), _joint_difference, keywords=True)
         # Around the difference of all judged faces, of which the pairs may be a part.
         shift = found.value - pairs.value
@@ -124,3 +128,9 @@ def _joint_difference(joint: Any) -> Any:
     k = math.isqrt(array.shape[-1])
     square = array.reshape(*array.shape[:-1], k, k)
     return metrics.pairwise_bias(square.sum(-2)) - metrics.pairwise_bias(square.sum(-1))
+
+
+def _separate_difference(both: Any) -> Any:
+    """Pairwise bias, mapped minus raw, of counts (..., 2 * K): the raw groups, then the mapped ones."""
+    raw, mapped = np.split(np.asarray(both, float), 2, axis=-1)
+    return metrics.pairwise_bias(mapped) - metrics.pairwise_bias(raw)

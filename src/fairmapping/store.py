@@ -60,7 +60,8 @@ class Place:
         return Place, (self._text,)
 
     def join(self, name: str) -> str:
-        return f"{self.root.rstrip('/')}/{name}"
+        """Where a name lies; an absolute path, of an image that somebody else made, stays what it is."""
+        return name if self.path is not None and os.path.isabs(name) else f"{self.root.rstrip('/')}/{name}"
 
     def exists(self, name: str) -> bool:
         return self.size(name) is not None
@@ -176,7 +177,7 @@ def picture(data: bytes, name: str) -> Image:
     try:
         with Image.open(io.BytesIO(data)) as image:
             return image.convert("RGB")
-    except (OSError, SyntaxError, ValueError) as error:  # PIL has SyntaxError for a broken PNG
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # SyntaxError: a broken PNG
         raise ValueError(
             f"{name} is no readable image ({error}); delete it, and the same call draws it again"
         ) from error
