@@ -133,6 +133,12 @@ CASES = {
     "keywords of another type": (configured(keywords={"a": 1}), ValueError, "no list"),
     "encoder of another type": (configured(encoder=[]), ValueError, "no dict"),
     "encoder without a probe": (configured(encoder={"width": 4}), ValueError, "lacks the lists"),
+    "encoder with words for a probe": (
+        configured(encoder={"encoders": [], "probe": ["a"]}), ValueError, "probe of the encoder is no list of numbers"
+    ),
+    "encoder with another thing for a pooled probe": (
+        configured(encoder={"encoders": [], "probe": [], "pooled_probe": 3}), ValueError, "pooled_probe of the encoder"
+    ),
     "attributes that are none": (configured(attributes={"gender": {}}), ValueError, "shifts"),
     "weights tampered with": (written("model.safetensors", b"x" * 100), ValueError, "not the file that"),
     "weights no safetensors": (bytes_as_weights(b"x" * 100), ValueError, "no readable safetensors"),

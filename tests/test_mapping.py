@@ -16,6 +16,7 @@ from fairmapping.mapping import SCHEMA_VERSION, FairMap, MapConfig, model_card
 from fairmapping.shifts import GroupShifts
 
 FINGERPRINT = {"encoders": ["BertModel"], "width": 6, "pooled_width": 4, "probe": [1.0, -2.0, 0.5]}
+FINGERPRINT |= {"pooled_probe": [3.0, -1.0]}
 CONFIG = MapConfig(
     encoder=FINGERPRINT,
     attributes={"gender": {"female": "female", "male": "male"}, "age": {"old": "elderly", "young": "young"}},
@@ -345,6 +346,8 @@ def test_an_unreachable_hub_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"probe": [1.0, 2.0, 0.5]}, "another BertModel: they embed the same prompts differently"),
         ({"probe": [1.0, 2.0, 0.5], "encoders": ["CLIP"]}, "for BertModel, and this pipeline has CLIP"),
         ({"probe": [1.0]}, "differently"),
+        ({"probe": [float("nan"), -2.0, 0.5]}, "differently"),
+        ({"pooled_probe": [1.0, 2.0]}, "differently"),
     ],
 )
 def test_another_encoder_is_refused(fair_map: FairMap, change: dict[str, object], message: str) -> None:

@@ -128,6 +128,10 @@ def read_config(content: bytes, path: Path) -> tuple[MapConfig, dict[str, str]]:
             raise ValueError(f"{path}: {item.name} is {own!r}, no {kind.__name__}; save or fetch the map again")
     if config.encoder and not all(isinstance(config.encoder.get(key), list) for key in ("encoders", "probe")):
         raise ValueError(f"{path}: encoder lacks the lists encoders and probe; save or fetch the map again")
+    for name in ("probe", "pooled_probe"):
+        own = config.encoder.get(name, [])
+        if not isinstance(own, list) or not all(type(number) in (int, float) for number in own):
+            raise ValueError(f"{path}: {name} of the encoder is no list of numbers; save or fetch the map again")
     told = config.pictures
     if told and not (
         all(isinstance(told.get(name), list) and len(told[name]) <= MOST_PICTURES for name in ("prompts", "mapped"))
