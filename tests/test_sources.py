@@ -14,7 +14,6 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 import fairmapping as fm
-from fairmapping import runs
 from fairmapping.audit import rescore
 from fairmapping.judges import Judgement
 from fairmapping.receipts import KEY, Receipt
@@ -253,7 +252,7 @@ def test_another_audit_is_not_written_over(pictures: Path, tmp_path: Path) -> No
     with pytest.raises(ValueError, match="holds an audit of"):
         audit_images(pictures / "doctor", judge=Shade(), out=tmp_path / "out", progress=False)
     (tmp_path / "drawn").mkdir()
-    runs.write_text(tmp_path / "drawn" / "settings.json", "{}")
+    (tmp_path / "drawn" / "settings.json").write_text("{}")
     with pytest.raises(ValueError, match="fairmapping drew"):
         audit_images(pictures, judge=Shade(), out=tmp_path / "drawn", progress=False)
 

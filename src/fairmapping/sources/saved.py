@@ -62,7 +62,5 @@ def saved(
         "versions": versions_of(),
         "source": {"kind": kind, "of": of, "notes": notes, **source},
     }
-    # Through JSON once, as in audit(): a fresh audit and a loaded one hold the same plain values.
-    result = Audit(frame(rows), json.loads(json.dumps(settings, default=str)), out)
-    result.save(out)
-    return result
+    Audit(frame(rows), settings).save(out)
+    return Audit.load(out)  # so that a fresh audit holds what a loaded one does
