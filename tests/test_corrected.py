@@ -32,9 +32,9 @@ def test_the_mean_covers_the_truth_only_with_the_judges_uncertainty() -> None:
         truth = np.stack([share, 1 - share], -1)
         counts = np.array([rng.multinomial(200, row) for row in truth @ RATES])
         card = np.array([rng.multinomial(40, row) for row in RATES])
-        found = corrected_mean(counts, card)
+        found = corrected_mean(counts, card, draws=60)
         hits += found.low <= 0.6 <= found.high
-        known = corrected_mean(counts, metrics.shares(card))
+        known = corrected_mean(counts, metrics.shares(card), draws=60)
         as_known += known.low <= 0.6 <= known.high
     assert hits >= 0.88 * runs
     assert as_known < 0.75 * runs
