@@ -12,6 +12,7 @@ from rich.table import Table
 
 from ..mapconfig import truncation
 from ..metrics import Advice, Interval
+from ..pairs import SIGNIFICANT
 
 if TYPE_CHECKING:
     from ..bias import LanguageBias
@@ -145,6 +146,7 @@ def _print_distances(config: MapConfig) -> None:
 def print_audit(result: Audit) -> None:
     both = len(result.arms) == 2
     names = ["attribute", "before", "after", "difference", "chance"] if both else ["attribute", "bias", "chance"]
+    changed: list[str] = []
     table = Table(*names, title=f"Mean pairwise bias over {len(result.keywords)} keywords, with 95 % intervals")
     for attribute in result.attributes if result.keywords else ():
         summary = result.summary(attribute)
@@ -156,7 +158,13 @@ def print_audit(result: Audit) -> None:
             line = summary[summary["measure"] == "pairwise_bias"].iloc[0]
             found = [Interval(line["value"], line["low"], line["high"], int(line["keywords"]))]
         table.add_row(escape(attribute), *(escape(str(part)) for part in found), floor)
+        if both and compared.changed.n:
+            tests = result.tests(attribute)
+            few = int((tests["p_holm"] < SIGNIFICANT).sum())
+            changed.append(f"{attribute}: {few} of {len(tests)} keywords changed measurably, after Holm's correction")
     out_console.print(table)
+    for line in changed:
+        out_console.print(escape(line))
     for _, line in result.faces().iterrows():
         faces = f"{line['no_face']} of {line['images']} images show no face, {line['several']} several"
         out_console.print(escape(f"{line['arm']}: {faces}"))
