@@ -76,7 +76,7 @@ NO_TORCH = {
     "sections",
     "report",
 }
-PROVIDED_BY = {"PIL": "pillow"}  # where the import is not named like the distribution
+PROVIDED_BY = {"PIL": "pillow", "dlib": "dlib_bin"}  # where the import is not named like the distribution
 
 
 def modules() -> dict[Path, str]:
@@ -154,7 +154,8 @@ def test_who_knows_what(path: Path) -> None:
 
 def test_what_is_imported_is_declared() -> None:
     table = tomllib.loads((PACKAGE.parents[1] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    requirements = [*table["dependencies"], *table["optional-dependencies"]["portraits"]]
+    extras = table["optional-dependencies"]
+    requirements = [*table["dependencies"], *extras["portraits"], *extras["photo"]]
     declared = {re.split(r"[^\w-]", line)[0].replace("-", "_") for line in requirements}
     used = set().union(*(foreign(path) for path in modules())) - {"fairmapping", *sys.stdlib_module_names}
     assert {PROVIDED_BY.get(name, name) for name in used} <= declared

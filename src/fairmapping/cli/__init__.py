@@ -11,7 +11,7 @@ import typer
 from rich.markup import escape
 from typer.core import TyperGroup
 
-from . import images, language
+from . import images, judging, language
 from .explain import explain
 from .printing import err_console, sentence
 
@@ -25,7 +25,7 @@ class _PlainErrors(TyperGroup):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as error:
-            goes_on = ctx.invoked_subcommand in ("generate", "audit", "demo")
+            goes_on = ctx.invoked_subcommand in ("generate", "audit", "demo", "judge-card")
             err_console.print("Interrupted; the same command goes on where it stopped" if goes_on else "Interrupted")
             raise typer.Exit(130) from error
         except BrokenPipeError:  # `| head` has read enough
@@ -68,4 +68,5 @@ app.command()(images.generate)
 app.command()(explain)
 app.command()(images.audit)
 app.command()(images.report)
+app.command("judge-card")(judging.judge_card)
 app.command()(images.demo)
