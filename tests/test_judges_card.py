@@ -26,7 +26,9 @@ def labelled(tmp_path: Path) -> tuple[Path, Path]:
     folder = tmp_path / "pictures"
     folder.mkdir()
     lines = ["image,face,light"]
-    for index, (level, light) in enumerate([(0, "night"), (10, "night"), (20, "night"), (120, "day"), *[(200, "day")] * 5]):
+    for index, (level, light) in enumerate(
+        [(0, "night"), (10, "night"), (20, "night"), (120, "day"), *[(200, "day")] * 5]
+    ):
         Image.new("L", (4, 4), level).save(folder / f"{index}.png")
         lines.append(f"{index}.png,yes,{light}")
     Image.new("L", (4, 4), 0).save(folder / "empty.png")

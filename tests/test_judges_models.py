@@ -12,7 +12,14 @@ from PIL import Image
 from safetensors.torch import save_file
 from tiny import make_sd
 from torch import Tensor, nn
-from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, ViTConfig, ViTForImageClassification, ViTImageProcessor
+from transformers import (
+    CLIPConfig,
+    CLIPImageProcessor,
+    CLIPModel,
+    ViTConfig,
+    ViTForImageClassification,
+    ViTImageProcessor,
+)
 
 from fairmapping import Attribute, Group
 from fairmapping.judges import Judge, faces, load_judge
@@ -48,13 +55,18 @@ def test_one_model_of_all_groups(tmp_path: Path, two_faces: Image.Image) -> None
     both, nobody = judge([two_faces, Image.new("RGB", (9, 9))])
     assert (both.faces, nobody.faces, len(both.others)) == (2, 0, 1)
     for face in (both.probabilities, *both.others):
-        assert {name: sum(shares.values()) for name, shares in face.items()} == pytest.approx(dict.fromkeys(GROUPS, 1.0))
+        assert {name: sum(shares.values()) for name, shares in face.items()} == pytest.approx(
+            dict.fromkeys(GROUPS, 1.0)
+        )
     assert both.probabilities != both.others[0]
 
 
 def test_models_of_one_attribute_each_with_the_spellings_of_the_hub(tmp_path: Path, two_faces: Image.Image) -> None:
     gender = vit(tmp_path / "g", ["Female", "Male"])
-    race = vit(tmp_path / "r", ["White", "Latino_Hispanic", "East Asian", "Black", "Indian", "Middle Eastern", "Southeast Asian"])
+    race = vit(
+        tmp_path / "r",
+        ["White", "Latino_Hispanic", "East Asian", "Black", "Indian", "Middle Eastern", "Southeast Asian"],
+    )
     age = vit(tmp_path / "a", [*GROUPS["age"][:-1], "more than 70"])
     judge = FairFaceJudge(f"{gender},{race},{age}")
     assert judge.attributes["gender"] == ("female", "male")
@@ -87,7 +99,11 @@ class ResNet34(nn.Module):
         wide = [64, 64, 128, 256, 512]
         for stage, depth in enumerate([3, 4, 6, 3], 1):
             first = Block(wide[stage - 1], wide[stage], 1 if stage == 1 else 2)
-            setattr(self, f"layer{stage}", nn.Sequential(first, *(Block(wide[stage], wide[stage], 1) for _ in range(depth - 1))))
+            setattr(
+                self,
+                f"layer{stage}",
+                nn.Sequential(first, *(Block(wide[stage], wide[stage], 1) for _ in range(depth - 1))),
+            )
         self.fc = nn.Linear(512, 18)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -163,11 +179,15 @@ def test_clip_agrees_with_its_own_model(clip: str, two_faces: Image.Image) -> No
     crop = two_faces.crop((max(0, left), max(0, top), min(256, right), min(256, bottom)))
     tokens = make_sd().tokenizer(texts, padding=True, return_tensors="pt")
     with torch.inference_mode():
-        own = judge.model(**tokens, **judge.processor(images=[crop], return_tensors="pt")).logits_per_image.softmax(1)[0]
+        own = judge.model(**tokens, **judge.processor(images=[crop], return_tensors="pt")).logits_per_image.softmax(1)[
+            0
+        ]
     assert list(judge([two_faces])[0].probabilities["height"].values()) == pytest.approx(own.tolist(), abs=1e-5)
 
 
-@pytest.mark.parametrize("attributes", [{}, [], {"glasses": {"yes": ["glasses"]}}, {"glasses": {"yes": ["a"], "no": []}}])
+@pytest.mark.parametrize(
+    "attributes", [{}, [], {"glasses": {"yes": ["glasses"]}}, {"glasses": {"yes": ["a"], "no": []}}]
+)
 def test_clip_without_words_is_refused(clip: str, attributes: Any) -> None:
     with pytest.raises(ValueError, match="attribute"):
         ClipJudge(clip, attributes)

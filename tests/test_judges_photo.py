@@ -57,7 +57,9 @@ def test_a_leaning_face_is_cut_out_upright(sheet: Image.Image) -> None:
 
 
 def test_no_face_and_several_faces_are_answers(judge: PhotoJudge, sheet: Image.Image) -> None:
-    nobody, one, four = judge([Image.new("RGB", (300, 200), "green"), drawing(sheet, 0, 1), sheet.crop((0, 64, 128, 192))])
+    nobody, one, four = judge(
+        [Image.new("RGB", (300, 200), "green"), drawing(sheet, 0, 1), sheet.crop((0, 64, 128, 192))]
+    )
     assert (nobody.faces, one.faces, four.faces) == (0, 1, 4)
     assert nobody.probabilities == {}
     assert len(four.others) == 3

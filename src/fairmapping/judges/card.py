@@ -76,7 +76,9 @@ def measured(
         "attributes": {},
         "faces": {answer: counts[answer] for answer in ("none", "one", "several")},
     }
-    known = [(row["face"], answer["faces"] > 0) for row, answer in zip(rows, judged, strict=True) if row["face"] is not None]
+    known = [
+        (row["face"], answer["faces"] > 0) for row, answer in zip(rows, judged, strict=True) if row["face"] is not None
+    ]
     if known:
         table = [[known.count((true, said)) for said in (False, True)] for true in (False, True)]
         card["face"] = {"rows": ["nobody", "face"], "columns": ["said nobody", "said face"], "counts": table}
@@ -84,7 +86,9 @@ def measured(
     for name in ("confusion", "unanswered", "recall", "accuracy"):
         card[name] = {}
     for attribute, groups in attributes.items():
-        pairs = [(row[attribute], answer[attribute]) for row, answer in zip(rows, judged, strict=True) if row.get(attribute)]
+        pairs = [
+            (row[attribute], answer[attribute]) for row, answer in zip(rows, judged, strict=True) if row.get(attribute)
+        ]
         if not pairs:
             continue
         matrix = [[pairs.count((true, said)) for said in groups] for true in groups]
@@ -173,5 +177,7 @@ def read_card(source: str | os.PathLike[str] | Mapping[str, Any], judge: Judge) 
         matrix = confusion(source, attribute, groups, order)
         card["confusion"][attribute] = np.asarray(matrix).tolist()
     if "attributes" in source:
-        card["attributes"] = {name: list(judge.attributes.get(name, groups)) for name, groups in source["attributes"].items()}
+        card["attributes"] = {
+            name: list(judge.attributes.get(name, groups)) for name, groups in source["attributes"].items()
+        }
     return card

@@ -24,13 +24,13 @@ from .skin import ITA_CLASSES, MONK, skin_tone
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["AGES", "PhotoJudge"]
+__all__ = ["AGES", "PhotoJudge", "embedded"]
 
 HERE = Path(__file__).parent
 HEAD = HERE / "weights" / "photo_gender.json"
 CARD = HERE / "cards" / "photo.json"
 AGES = {"0-19": range(20), "20-39": range(20, 40), "40-59": range(40, 60), "60+": range(60, 81)}
-_FACE = (150, 0.25)  # side and padding that dlib's face network was trained with
+FACE = (150, 0.25)  # side and padding that dlib's face network was trained with
 _AGE = (64, 0.2)  # the same for the network of ages
 _AGE_MEAN = np.array([122.781998, 117.000999, 104.297997], np.float32)
 
@@ -60,10 +60,14 @@ class PhotoJudge:
         return judge_faces(images, self._read, self.threshold)
 
     def _read(self, image: Image.Image, faces: Sequence[Face]) -> list[Answers]:
-        chips = [upright(image, face, *_FACE) for face in faces]
+        chips = [upright(image, face, *FACE) for face in faces]
         genders, ages = gender(embedded(chips)), _ages([upright(image, face, *_AGE) for face in faces])
         return [
-            {"gender": {"female": 1 - male, "male": male}, "age": dict(zip(AGES, shares, strict=True)), **skin_tone(chip)}
+            {
+                "gender": {"female": 1 - male, "male": male},
+                "age": dict(zip(AGES, shares, strict=True)),
+                **skin_tone(chip),
+            }
             for chip, male, shares in zip(chips, genders, ages, strict=True)
         ]
 
@@ -94,7 +98,9 @@ def _ages(chips: Sequence[NDArray[np.uint8]]) -> list[list[float]]:
 def _face_network() -> Any:
     import dlib
 
-    return dlib.face_recognition_model_v1(_carried("face_recognition_models", "dlib_face_recognition_resnet_model_v1.dat"))
+    return dlib.face_recognition_model_v1(
+        _carried("face_recognition_models", "dlib_face_recognition_resnet_model_v1.dat")
+    )
 
 
 @functools.cache
