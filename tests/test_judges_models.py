@@ -1,4 +1,4 @@
-"""FairFace and CLIP on tiny models with random weights, made by configuration and loaded from a folder as a user's are."""
+"""FairFace and CLIP on tiny models with random weights, made by configuration and loaded from a folder."""
 
 from __future__ import annotations
 
@@ -147,8 +147,8 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> str:
     tokenizer = make_sd().tokenizer
     text = {"vocab_size": len(tokenizer), "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2,
             "intermediate_size": 16, "max_position_embeddings": 48, "eos_token_id": tokenizer.eos_token_id}  # fmt: skip
-    vision = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16, "image_size": 32,
-              "patch_size": 8}  # fmt: skip
+    vision = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16,
+              "image_size": 32, "patch_size": 8}  # fmt: skip
     torch.manual_seed(0)
     CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=8)).save_pretrained(folder)
     CLIPImageProcessor(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}).save_pretrained(folder)

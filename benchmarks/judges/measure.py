@@ -1,4 +1,6 @@
-"""Measures the judge of photographs on pictures that it was not built on: python benchmarks/judges/measure.py PICTURES OUT
+"""Measures the judge of photographs on pictures that it was not built on:
+
+    python benchmarks/judges/measure.py PICTURES OUT
 
 PICTURES holds the folders sd15, sd3 and lfw (README.md says where they come from). Writes OUT/photo.json, the card that
 lies in src/fairmapping/judges/cards/, with the figures of each source beside those of all.
@@ -15,13 +17,13 @@ from fairmapping.judges.card import make_card, measured, read_labels
 
 LABELS = Path(__file__).parent / "labels" / "test.csv"
 DOMAIN = (
-    "photographs and photograph-like pictures of one person: Stable Diffusion 1.5 (six occupations), Stable Diffusion 3 "
-    "(profile pictures), and press photographs (Labeled Faces in the Wild)"
+    "photographs and photograph-like pictures of one person: Stable Diffusion 1.5 (six occupations), Stable Diffusion "
+    "3 (profile pictures), and press photographs (Labeled Faces in the Wild)"
 )
 CAUTION = (
     "It reads perceived gender as female or male, and knows nothing of anyone's identity. It was fitted on pictures of "
-    "adults; faces that are tiny, turned away, partly hidden, drawn, or of small children are where it errs. Age and skin "
-    "tone are rough: lighting moves skin tone by whole classes."
+    "adults; faces that are tiny, turned away, partly hidden, drawn, or of small children are where it errs. Age "
+    "and skin tone are rough: lighting moves skin tone by whole classes."
 )
 
 

@@ -113,7 +113,7 @@ class FunctionJudge:
                     unknown = set(groups) - set(self.attributes.get(attribute, ()))
                     if unknown:
                         raise ValueError(
-                            f"the judge {self.name!r} answered {attribute} {min(unknown)!r}, which is none of the groups "
+                            f"the judge {self.name!r} answered {attribute} {min(unknown)!r}, none of the groups that "
                             f"it was given: {', '.join(self.attributes.get(attribute, ())) or 'none'}"
                         )
         return answers

@@ -1,12 +1,13 @@
 """Accuracy cards: what a judge got right on labelled photographs, as JSON that corrects its shares later.
 
-``make_card`` reads a CSV with the columns image, face (yes or no, optional) and one for each attribute, with the group a
-person sees or nothing where none can be told; ``read_card`` checks a card against the judge that is to carry it.
+``make_card`` reads a CSV with the columns image, face (yes or no, optional) and one for each attribute, with the group
+that a person sees or nothing where none can be told; ``read_card`` checks a card against the judge that is to carry it.
 """
 
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 from collections import Counter
@@ -111,14 +112,18 @@ def share(k: int, n: int) -> dict[str, float]:
 def read_labels(path: Path, folder: Path, attributes: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
     """The rows of a CSV of labels: image (relative to `folder`), face (True, False, or None where not said), and for
     each attribute that has a column its group or None."""
-    with path.open(encoding="utf-8-sig", newline="") as file:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not text in UTF-8 ({error}); save it as CSV in UTF-8") from error
+    with io.StringIO(text, newline="") as file:
         reader = csv.DictReader(file)
         columns = reader.fieldnames or []
         unknown = [name for name in columns if name not in ("image", "face", *attributes)]
         if "image" not in columns or unknown or len(set(columns)) < len(columns):
             raise ValueError(
-                f"line 1 of {path}: the columns are {', '.join(map(repr, columns)) or 'missing'}; give image, optionally "
-                f"face (yes or no), and what the judge judges: {', '.join(attributes)}"
+                f"line 1 of {path}: the columns are {', '.join(map(repr, columns)) or 'missing'}; give image, "
+                f"optionally face (yes or no), and what the judge judges: {', '.join(attributes)}"
             )
         asked = [name for name in columns if name in attributes]
         rows: list[dict[str, Any]] = []
@@ -128,7 +133,7 @@ def read_labels(path: Path, folder: Path, attributes: Mapping[str, Sequence[str]
             if None in row or None in row.values():
                 raise ValueError(f"{line} does not have {len(columns)} cells, as the first line has")
             cells = {name: " ".join(value.split()) for name, value in row.items()}
-            image, face = cells["image"], cells.get("face", "").lower()
+            image, face = row["image"].strip(), cells.get("face", "").lower()
             if not image or image in seen:
                 before = f"the image {image!r} stands in line {seen[image]} too" if image else "names no image"
                 raise ValueError(f"{line}: {before}")
@@ -140,7 +145,8 @@ def read_labels(path: Path, folder: Path, attributes: Mapping[str, Sequence[str]
                 group = cells[attribute]
                 if group and group not in attributes[attribute]:
                     raise ValueError(
-                        f"{line}: the judge has no {attribute} group {group!r}; it has {', '.join(attributes[attribute])}"
+                        f"{line}: the judge has no {attribute} group {group!r}; "
+                        f"it has {', '.join(attributes[attribute])}"
                     )
                 if group and _FACE[face] is False:
                     raise ValueError(f"{line}: it has a {attribute} group and no face; leave one of them empty")

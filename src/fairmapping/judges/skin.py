@@ -52,7 +52,8 @@ def skin_pixels(face: NDArray[np.uint8]) -> Array:
     """
     side = len(face)
     v, u = (np.mgrid[:side, :side] + 0.5) / side
-    # With the padding that the judge cuts faces with, the eyes lie at v = 0.3, the nose's tip at 0.5, the mouth at 0.68.
+    # With the padding that the judge cuts faces with, the eyes lie at v = 0.3, the tip of the nose at 0.5, the
+    # mouth at 0.68.
     cheeks = (abs(v - 0.47) < 0.07) & (abs(abs(u - 0.5) - 0.16) < 0.06)
     nose = (abs(v - 0.43) < 0.07) & (abs(u - 0.5) < 0.045)
     forehead = (abs(v - 0.14) < 0.03) & (abs(u - 0.5) < 0.10)
