@@ -19,7 +19,7 @@ Array = NDArray[np.float64]
 # Class -> the angle in degrees above which skin belongs to it, from the lightest down.
 ITA_CLASSES = {"very light": 55.0, "light": 41.0, "intermediate": 28.0, "tan": 10.0, "brown": -30.0, "dark": -np.inf}
 MONK = ("f6ede4", "f3e7db", "f7ead0", "eadaba", "d7bd96", "a07e56", "825c43", "604134", "3a312a", "292420")
-KEPT = (0.25, 0.90)  # quantiles of lightness between which skin counts: below lie shadows and hair, above highlights
+KEPT = (0.2, 0.7)  # quantiles of lightness between which skin counts: below lie shadows and hair, above highlights
 
 _TO_XYZ = np.array(
     [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]
@@ -47,17 +47,14 @@ def skin_pixels(face: NDArray[np.uint8]) -> Array:
     """CIELAB (N, 3) of the skin of a square upright face (S, S, 3), cut by
     :func:`fairmapping.judges.faces.upright` with a padding of 0.25.
 
-    Cheeks, nose and the middle of the forehead, where beards, hair and glasses are rarest; of these the middle
-    of the lightness.
+    Both cheeks below the eyes, where hair, beards and glasses are rarest; of these the middle of the lightness.
     """
     side = len(face)
     v, u = (np.mgrid[:side, :side] + 0.5) / side
-    # With the padding that the judge cuts faces with, the eyes lie at v = 0.3, the tip of the nose at 0.5, the
-    # mouth at 0.68.
-    cheeks = (abs(v - 0.47) < 0.07) & (abs(abs(u - 0.5) - 0.16) < 0.06)
-    nose = (abs(v - 0.43) < 0.07) & (abs(u - 0.5) < 0.045)
-    forehead = (abs(v - 0.14) < 0.03) & (abs(u - 0.5) < 0.10)
-    colours = lab(face[cheeks | nose | forehead])
+    # With the padding that the judge cuts faces with, the eyes lie at v = 0.3, the nose ends at 0.5, the mouth lies at
+    # 0.68. The nose and the forehead shine, above all in generated pictures, and shine is the colour of the light.
+    cheeks = (abs(v - 0.47) < 0.08) & (abs(abs(u - 0.5) - 0.19) < 0.06)
+    colours = lab(face[cheeks])
     low, high = np.quantile(colours[:, 0], KEPT)
     return colours[(colours[:, 0] >= low) & (colours[:, 0] <= high)]
 
