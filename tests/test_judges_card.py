@@ -73,6 +73,15 @@ def test_what_nobody_labelled_has_no_figures() -> None:
     assert "face" not in card
 
 
+def test_a_matrix_that_cannot_correct_is_kept_apart() -> None:
+    rows = [{"image": name, "face": None, "light": "day"} for name in "ab"]
+    card = measured(rows, [{"faces": 1, "light": "day"}, {"faces": 1, "light": "night"}], LIGHT)
+    assert card["confusion"] == {}
+    assert card["not_corrected"]["light"]["counts"] == [[1, 1], [0, 0]]
+    assert "never tried" in card["not_corrected"]["light"]["why"]
+    assert card["accuracy"]["light"]["value"] == 0.5
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..metrics import wilson
+from ..metrics import correct_counts, wilson
 from . import confusion, records
 
 if TYPE_CHECKING:
@@ -68,8 +68,10 @@ def measured(
     """The figures of a card, from labels and answers in the same order: plain JSON.
 
     ``faces`` counts answers; ``face`` sets them beside what a person sees. ``confusion``: rows the labelled group,
-    columns the judged one, of images with an answer; ``unanswered`` counts labelled images without one. ``recall``
-    and ``accuracy`` are shares of the answered, each with Wilson's interval and its n.
+    columns the judged one, of images with an answer. Where it cannot correct shares (a group never tried, or not told
+    from the others) it stands in ``not_corrected`` with the reason, so that an audit gives raw shares and does not
+    fail. ``unanswered`` counts labelled images without an answer. ``recall`` and ``accuracy`` are shares of the
+    answered, each with Wilson's interval and its n.
     """
     counts = Counter("none" if row["faces"] == 0 else "one" if row["faces"] == 1 else "several" for row in judged)
     card: dict[str, Any] = {
@@ -84,7 +86,7 @@ def measured(
         table = [[known.count((true, said)) for said in (False, True)] for true in (False, True)]
         card["face"] = {"rows": ["nobody", "face"], "columns": ["said nobody", "said face"], "counts": table}
         card["face_found"] = share(table[1][1], sum(table[1]))
-    for name in ("confusion", "unanswered", "recall", "accuracy"):
+    for name in ("confusion", "not_corrected", "unanswered", "recall", "accuracy"):
         card[name] = {}
     for attribute, groups in attributes.items():
         pairs = [
@@ -94,7 +96,11 @@ def measured(
             continue
         matrix = [[pairs.count((true, said)) for said in groups] for true in groups]
         card["attributes"][attribute] = list(groups)
-        card["confusion"][attribute] = matrix
+        try:
+            correct_counts([1.0] * len(groups), matrix)
+            card["confusion"][attribute] = matrix
+        except ValueError as error:
+            card["not_corrected"][attribute] = {"counts": matrix, "why": str(error)}
         card["unanswered"][attribute] = {group: pairs.count((group, None)) for group in groups}
         card["recall"][attribute] = {
             group: share(matrix[i][i], sum(matrix[i])) for i, group in enumerate(groups) if sum(matrix[i])

@@ -81,9 +81,8 @@ def embedded(chips: Sequence[NDArray[np.uint8]]) -> NDArray[np.float64]:
 
 def gender(embeddings: NDArray[np.float64]) -> list[float]:
     """(N, 128) -> the probability of each to be perceived as male."""
-    head = json.loads(HEAD.read_text(encoding="utf-8"))
-    logits = embeddings @ np.array(head["weights"]) + head["bias"]
-    return (1 / (1 + np.exp(-logits))).tolist()
+    weights, bias = _head()
+    return (1 / (1 + np.exp(-(embeddings @ weights + bias)))).tolist()
 
 
 def _ages(chips: Sequence[NDArray[np.uint8]]) -> list[list[float]]:
@@ -92,6 +91,12 @@ def _ages(chips: Sequence[NDArray[np.uint8]]) -> list[list[float]]:
     planes = ((both - _AGE_MEAN) / np.float32(256)).transpose(0, 3, 1, 2)
     years = _age_network().run(None, {"images": np.ascontiguousarray(planes)})[0].reshape(len(chips), 2, -1).mean(1)
     return [[float(face[list(group)].sum()) for group in AGES.values()] for face in years]
+
+
+@functools.cache
+def _head() -> tuple[NDArray[np.float64], float]:
+    head = json.loads(HEAD.read_text(encoding="utf-8"))
+    return np.array(head["weights"]), head["bias"]
 
 
 @functools.cache
