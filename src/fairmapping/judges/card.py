@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .. import runs
 from ..metrics import correct_counts, wilson
 from . import confusion, records
 
@@ -44,21 +45,21 @@ def make_card(
 
     domain: a sentence on what is in the pictures, printed wherever the card is used. An interrupted call goes on where
     it stopped; answers are kept beside `out`. Raises ValueError, with the line, for a table that does not fit the
-    judge; FileNotFoundError for an image that is not there.
+    judge; FileNotFoundError for an image that is not there; RuntimeError where another process makes this card.
     """
     folder, out = Path(images), Path(out)
     rows = read_labels(Path(labels), folder, judge.attributes)
     work = out.with_suffix(".judged")
     asked = [{"image": str((folder / row["image"]).resolve()), "prompt": ""} for row in rows]
-    work.mkdir(parents=True, exist_ok=True)
-    judged = records.judge_images(judge, asked, work, progress=progress)
+    with runs.locked(work):
+        judged = records.judge_images(judge, asked, work, progress=progress)
     card = {
         "judge": judge.name,
         "domain": domain or f"the {len(rows)} images labelled in {Path(labels).name}",
         "caution": CAUTION,
         "made": datetime.now(timezone.utc).date().isoformat(),
     } | measured(rows, judged, judge.attributes)
-    out.write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+    runs.write_text(out, json.dumps(card, indent=1) + "\n")
     return card
 
 
