@@ -58,6 +58,8 @@ def main(clones: Path, pictures: Path) -> None:
         for name in sorted(name for name in names if name.startswith(f"{source}/")):
             path = f"{commit}:{folder}{name.removeprefix(f'{source}/')}"
             write(pictures / name, git(clones / repository, "show", path))
+    repository, commit, _ = SOURCES["sdfd"]
+    write(pictures / "finalPrompts.csv", git(clones / repository, "show", f"{commit}:finalPrompts.csv"))
     print(f"{len(names) - len(wanted)} of {len(names)} pictures in {pictures}")
 
 

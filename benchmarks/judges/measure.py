@@ -17,8 +17,8 @@ from fairmapping.judges.card import make_card, measured, read_labels
 
 LABELS = Path(__file__).parent / "labels" / "test.csv"
 DOMAIN = (
-    "photographs and photograph-like pictures of one person: Stable Diffusion 1.5 (six occupations), Stable Diffusion "
-    "3 (profile pictures), and press photographs (Labeled Faces in the Wild)"
+    "photographs and photograph-like pictures of one person: Stable Diffusion of 2022 (three occupations), Stable "
+    "Diffusion 3 (profile pictures), and press photographs (Labeled Faces in the Wild)"
 )
 CAUTION = (
     "It reads perceived gender as female or male, and knows nothing of anyone's identity. It was fitted on pictures of "
