@@ -90,7 +90,7 @@ NO_TORCH = {
     "report",
     "cards",
 }
-PROVIDED_BY = {"PIL": "pillow"}  # where the import is not named like the distribution
+PROVIDED_BY = {"PIL": "pillow", "dlib": "dlib_bin"}  # where the import is not named like the distribution
 
 
 def modules() -> dict[Path, str]:
