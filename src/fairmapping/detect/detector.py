@@ -19,6 +19,7 @@ from ..prompts import AttributeSource, KeywordSource, resolve_attributes, resolv
 from ..wordfiles import clean
 from .language import why_foreign
 from .lexicon import Entry, Lexicon, default_lexicon
+from .matching import Extra
 from .mentions import Mention, mentions_in
 from .parsed import Parsed, parsed
 from .people import Person, people_in
@@ -227,7 +228,7 @@ class Detector:
             raise ValueError(f"the detector knows {', '.join(self.attributes)}, not {unknown[0]!r}")
         return asked
 
-    def _phrases(self) -> dict[str, tuple[Entry, ...]]:
+    def _phrases(self) -> Extra:
         """What the user's own words are, beside the lexicon."""
         given: list[tuple[str, Entry]] = [
             (keyword, Entry("keyword")) for keyword in [*(self.keywords or ()), *self.also]
@@ -239,7 +240,7 @@ class Detector:
                     # What the lexicon knows of it is finer: "black" may be a colour.
                     if not any(entry.attribute == name for entry in self.lexicon.entries(folded(word))):
                         given.append((word, Entry("settles", name, group)))
-        found: dict[str, tuple[Entry, ...]] = {}
+        found = Extra()
         for phrase, entry in given:
             form = folded(phrase)
             found[form] = (*found.get(form, ()), entry)

@@ -21,7 +21,7 @@ import numpy as np
 
 from .reading import folded, forms
 
-__all__ = ["Entry", "Lexicon", "bases", "default_lexicon"]
+__all__ = ["Entry", "Lexicon", "bases", "beginnings", "default_lexicon"]
 
 PATH = Path(__file__).with_name("lexicon.json.gz")
 LARGEST = 64 * 2**20  # bytes of a lexicon, unpacked
@@ -74,7 +74,7 @@ class Lexicon:
             self.english = {kind: frozenset(words.split()) for kind, words in table["english"].items()}
             self.foreign = frozenset(table["foreign"])
             self.classes = {name: frozenset(words) for name, words in table["classes"].items()}
-            self.reach, self.spelt = _reach(self._index), _spelt(self._index, self.classes["spelt"])
+            self.begun, self.spelt = beginnings(self._index), _spelt(self._index, self.classes["spelt"])
         except (ValueError, KeyError, TypeError, AttributeError, EOFError, OSError) as error:
             raise ValueError(f"this is no lexicon of the detector ({error}); save or fetch the map again") from error
 
@@ -82,8 +82,14 @@ class Lexicon:
     def digest(self) -> str:
         return hashlib.sha256(self.content).hexdigest()
 
+    def __contains__(self, phrase: str) -> bool:
+        return phrase in self._index
+
     def entries(self, phrase: str) -> tuple[Entry, ...]:
         """What a folded phrase is, in singular or plural; () where it is not known."""
+        return _entries(self, phrase) if " " not in phrase else self._entries(phrase)
+
+    def _entries(self, phrase: str) -> tuple[Entry, ...]:
         found = self._index.get(phrase, ())
         for form in forms(phrase)[1:]:
             found += tuple(entry for entry in self._index.get(form, ()) if entry.kind not in _PROPER)
@@ -93,6 +99,9 @@ class Lexicon:
 
     def is_word(self, text: str) -> bool:
         """Whether a folded word is English, inflected or not, or otherwise listed."""
+        return _is_word(self, text)
+
+    def _is_word(self, text: str) -> bool:
         return (
             any(form in self._index for form in forms(text))
             or any(form in self._all_english for form in bases(text))
@@ -122,6 +131,9 @@ class Lexicon:
 
     def mostly(self, text: str) -> str:
         """What an English word mostly is: "n", "v", "a", "s" (a function word); "" for one that is not known."""
+        return _mostly(self, text)
+
+    def _mostly(self, text: str) -> str:
         if text in self.classes["prepositions"]:
             return "s"  # "in" and "by", whatever else they are
         for form in bases(text):
@@ -170,13 +182,9 @@ def _indexed(table: dict[str, Any]) -> dict[str, tuple[Entry, ...]]:
     return {phrase: tuple(entries) for phrase, entries in index.items()}
 
 
-def _reach(index: Mapping[str, Any]) -> dict[str, int]:
-    """How many words the longest phrase has that begins with a word."""
-    found: dict[str, int] = {}
-    for phrase in index:
-        first, *others = phrase.split()
-        found[first] = max(found.get(first, 1), 1 + len(others))
-    return found
+def beginnings(phrases: Iterable[str]) -> frozenset[str]:
+    """All that phrases of several words begin with: "wind" and "wind turbine" for "wind turbine technician"."""
+    return frozenset(phrase[:i] for phrase in phrases for i, character in enumerate(phrase) if character == " ")
 
 
 def _spelt(index: Mapping[str, tuple[Entry, ...]], more: Iterable[str]) -> dict[tuple[str, int], list[str]]:
@@ -229,6 +237,22 @@ def _unpacked(content: bytes) -> bytes:
     if len(text) > LARGEST:
         raise ValueError(f"it unpacks to more than {LARGEST >> 20} MiB")
     return text
+
+
+# The same few thousand words make most prompts.
+@lru_cache(maxsize=65536)
+def _entries(lexicon: Lexicon, word: str) -> tuple[Entry, ...]:
+    return lexicon._entries(word)
+
+
+@lru_cache(maxsize=65536)
+def _is_word(lexicon: Lexicon, word: str) -> bool:
+    return lexicon._is_word(word)
+
+
+@lru_cache(maxsize=65536)
+def _mostly(lexicon: Lexicon, word: str) -> str:
+    return lexicon._mostly(word)
 
 
 @lru_cache(maxsize=1)
