@@ -43,6 +43,7 @@ _KINDS = (
     "body",
     "worked_with",
     "famous",
+    "artists",
     "names",
     "names_and_words",
     "places",
@@ -219,7 +220,7 @@ _ENDINGS = (
     ("ily", "y"), ("ves", "f"),
 )  # fmt: skip
 _MISSPELT = ("places", "periods", "fantasy", "thing_heads")
-_PROPER = frozenset({"places", "names", "names_and_words", "famous"})  # no plurals: louvres are not the Louvre
+_PROPER = frozenset({"places", "names", "names_and_words", "famous", "artists"})  # no plurals: louvres are not the Louvre
 # Endings of those who know or make something, for words that are on no list.
 _AT_WORK = re.compile(
     r"(?!pace|coffee|ice|bread|noise|space|guess|rain|book)[a-z]{3,}"

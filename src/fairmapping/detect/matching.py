@@ -26,7 +26,7 @@ class Extra(dict[str, tuple[Entry, ...]]):
 
 
 # What hides what lies within it: "pilot light" is no pilot, and in "white house" nothing is white.
-_COVERING = frozenset({"things", "characters", "famous", "places", "protected", "names"})
+_COVERING = frozenset({"things", "characters", "famous", "artists", "places", "protected", "names"})
 
 
 @dataclass(frozen=True)
