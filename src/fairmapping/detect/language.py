@@ -12,8 +12,8 @@ __all__ = ["why_foreign"]
 def why_foreign(text: Parsed) -> str:
     """Why the prompt seems to be in another language, "" where it seems English."""
     letters = "".join(word.raw for word in text.words if word.raw.isalpha())
-    strange = "" if letters.isascii() else [c for c in letters if not unicodedata.name(c, "").startswith("LATIN")]
-    if letters and len(strange) > 0.3 * len(letters):
+    strange = 0 if letters.isascii() else sum(not unicodedata.name(c, "").startswith("LATIN") for c in letters)
+    if letters and strange > 0.3 * len(letters):
         return "it is not in Latin letters"
     known = {place for match in text.matches for place in range(match.start, match.end)}
     phrases = {place for match in text.matches if len(match) > 1 for place in range(match.start, match.end)}

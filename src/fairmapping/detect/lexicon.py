@@ -1,4 +1,4 @@
-"""What the detector knows of words: one file of 1 MB, made by training/detector/build.py, read once.
+"""What the detector knows of words: one file, made by training/detector/build.py and train.py, read once.
 
 A phrase has entries, each with its kind: the titles of people at work, names, places, what settles an attribute, and
 so on. Looking a prompt up takes a few dictionary look-ups a word.
@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from .reading import folded, forms
+from .tagger import Tagger
 
 __all__ = ["Entry", "Lexicon", "bases", "beginnings", "default_lexicon"]
 
@@ -75,6 +76,7 @@ class Lexicon:
             self.english = {kind: frozenset(words.split()) for kind, words in table["english"].items()}
             self.foreign = frozenset(table["foreign"])
             self.classes = {name: frozenset(words) for name, words in table["classes"].items()}
+            self.tagger = Tagger(table["tagger"]) if "tagger" in table else None
             self.begun, self.spelt = beginnings(self._index), _spelt(self._index, self.classes["spelt"])
         except (ValueError, KeyError, TypeError, AttributeError, EOFError, OSError) as error:
             raise ValueError(f"this is no lexicon of the detector ({error}); save or fetch the map again") from error
@@ -220,7 +222,9 @@ _ENDINGS = (
     ("ily", "y"), ("ves", "f"),
 )  # fmt: skip
 _MISSPELT = ("places", "periods", "fantasy", "thing_heads")
-_PROPER = frozenset({"places", "names", "names_and_words", "famous", "artists"})  # no plurals: louvres are not the Louvre
+_PROPER = frozenset(
+    {"places", "names", "names_and_words", "famous", "artists"}
+)  # no plurals: louvres are not the Louvre
 # Endings of those who know or make something, for words that are on no list.
 _AT_WORK = re.compile(
     r"(?!pace|coffee|ice|bread|noise|space|guess|rain|book)[a-z]{3,}"
