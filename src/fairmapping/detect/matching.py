@@ -132,6 +132,7 @@ def _is_compound(lexicon: Lexicon, text: str) -> bool:
 def matches(words: Sequence[Word], lexicon: Lexicon, extra: Extra) -> list[Match]:
     """Every known phrase, none that lies within a longer one which covers it; the longest first at each place."""
     found: list[Match] = []
+    begun = lexicon.begun
     for start, first in enumerate(words):
         here = []
         one = forms(first.text)[-1]  # "painters tape" is looked up as "painter tape", too
@@ -139,7 +140,7 @@ def matches(words: Sequence[Word], lexicon: Lexicon, extra: Extra) -> list[Match
         for end in range(start + 1, len(words) + 1):
             if end - start > 1:
                 last = words[end - 1]
-                if last.starts or not any(text in lexicon.begun or text in extra.begun for text in written):
+                if last.starts or (begun.isdisjoint(written) and (not extra or extra.begun.isdisjoint(written))):
                     break
                 written = [f"{text} {last.text}" for text in written]
             for phrase in written:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from ..wordfiles import singular
 
@@ -59,9 +59,15 @@ class Word:
     quoted: bool = False
     typed: str = ""
 
-    @property
+    @cached_property
     def capital(self) -> bool:
-        return self.raw[:1].isupper() and not (self.raw.isupper() and len(self.raw) > 1)
+        return self.raw[:1].isupper() and not self.shouted
+
+
+    @cached_property
+    def shouted(self) -> bool:
+        """Whether it is written in capitals altogether."""
+        return self.raw.isupper() and len(self.raw) > 1
 
 
 @lru_cache(maxsize=65536)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from .matching import Match
+    from .lexicon import Entry, Lexicon
     from .parsed import Parsed
 
 __all__ = ["ATTRIBUTES", "FEATURES", "Judgement", "Tagger", "features", "pieces_of"]
@@ -29,7 +29,8 @@ _KINDS = (
 )  # fmt: skip
 _PLACE = {kind: i for i, kind in enumerate(_KINDS)}
 _CLASSES = ("n", "v", "a", "s")
-FEATURES = len(_KINDS) + len(_CLASSES) + 12
+_SPELT = ("starts", "owns", "joined", "first", "capital", "quoted", "typed", "shouted")
+FEATURES = len(_KINDS) + len(_CLASSES) + 4 + len(_SPELT)
 LONGEST = 40  # letters of a word that is read by its pieces
 DILATIONS = (1, 1, 3)  # of the three convolutions
 
@@ -46,38 +47,33 @@ class Judgement:
 
 def features(text: Parsed) -> np.ndarray:
     """What the lexicon and the spelling say of every word: [words, FEATURES] of 0 and 1."""
-    found = np.zeros((len(text.words), FEATURES), np.float32)
-    for match in text.matches:
-        for place in _places(match):
-            found[match.start : match.end, place] = 1
-    base = len(_KINDS)
-    for i, word in enumerate(text.words):
-        kind = text.lexicon.mostly(word.text)
-        if kind in _CLASSES:
-            found[i, base + _CLASSES.index(kind)] = 1
-        found[i, base + 4 :] = (
-            not text.lexicon.is_word(word.text),
-            word.text in text.lexicon.foreign,
-            word.starts,
-            word.owns,
-            word.joined,
-            word.first,
-            word.capital,
-            word.quoted,
-            bool(word.typed),
-            not word.text.isalpha(),
-            word.raw.isupper() and len(word.raw) > 1,
-            text.in_class(word.text, "prepositions"),
-        )
+    words = text.words
+    found = np.zeros((len(words), FEATURES), np.float32)
+    marks = [(i, place) for m in text.matches for place in _places(m.entries) for i in range(m.start, m.end)]
+    if marks:
+        found[tuple(zip(*marks, strict=True))] = 1
+    own = [_of_word(text.lexicon, word.text) for word in words]
+    found[:, len(_KINDS) : -len(_SPELT)] = np.concatenate(own).reshape(len(words), -1)
+    for i, name in enumerate(_SPELT, -len(_SPELT)):
+        found[:, i] = [bool(getattr(word, name)) for word in words]
     return found
 
 
-def _places(match: Match) -> list[int]:
-    kinds = (_PLACE.get(entry.kind, _PLACE.get((entry.kind, entry.attribute))) for entry in match.entries)
-    # What a user adds is a title, a thing or a word for a group, and the network has no kind of its own for it.
-    named = (_PLACE["titles"] for entry in match.entries if entry.kind == "keyword")
-    protected = (_PLACE["things"] for entry in match.entries if entry.kind == "protected")
-    return [place for place in (*kinds, *named, *protected) if place is not None]
+@lru_cache(maxsize=32768)
+def _of_word(lexicon: Lexicon, word: str) -> np.ndarray:
+    kind = lexicon.mostly(word)
+    others = (not lexicon.is_word(word), word in lexicon.foreign, not word.isalpha())
+    others = (*others, word in lexicon.classes["prepositions"])
+    return np.array([*(kind == name for name in _CLASSES), *others], np.float32)
+
+
+@lru_cache(maxsize=8192)
+def _places(entries: tuple[Entry, ...]) -> tuple[int, ...]:
+    kinds = (_PLACE.get(entry.kind, _PLACE.get((entry.kind, entry.attribute))) for entry in entries)
+    # What a user adds is a title or a thing: the network has no kind of its own for it.
+    named = (_PLACE["titles"] for entry in entries if entry.kind == "keyword")
+    protected = (_PLACE["things"] for entry in entries if entry.kind == "protected")
+    return tuple(place for place in (*kinds, *named, *protected) if place is not None)
 
 
 def pieces_of(word: str, places: Mapping[str, int]) -> tuple[int, ...]:
@@ -97,8 +93,8 @@ def pieces_of(word: str, places: Mapping[str, int]) -> tuple[int, ...]:
 
 
 class Tagger:
-    """The network, from the table that :meth:`table` and the training script write. Raises ValueError and KeyError for
-    another one."""
+    """The network, from the table that the training script writes. Raises ValueError, KeyError and TypeError for another
+    one."""
 
     def __init__(self, table: Mapping[str, Any]) -> None:
         self._pieces = {piece: i for i, piece in enumerate(table["pieces"].split(" "))}
@@ -117,16 +113,21 @@ class Tagger:
         if self._of_features.shape[0] != FEATURES or self._of_word.shape[0] != 2 * width:
             raise ValueError(f"the network reads {self._of_features.shape[0]} features a word, not {FEATURES}")
         self._word = lru_cache(maxsize=32768)(self._first_of)
+        self._judged(self._first_of("")[None], np.zeros((1, FEATURES), np.float32))  # refuses layers that do not fit together
 
     def judge(self, text: Parsed) -> Judgement:
         """What the network says of a prompt of at least one word."""
-        hidden = np.stack([self._word(word.text) for word in text.words])
-        hidden = np.maximum(hidden + features(text) @ self._of_features + self._bias, 0)
+        return self._judged(np.concatenate([self._word(word.text) for word in text.words]).reshape(len(text.words), -1), features(text))
+
+    def _judged(self, words: np.ndarray, said: np.ndarray) -> Judgement:
+        """``words`` [words, H] from :meth:`_first_of`, ``said`` [words, FEATURES]."""
+        hidden = np.maximum(words + said @ self._of_features + self._bias, 0)
         for (weight, bias), dilation in zip(self._convolutions, DILATIONS, strict=True):
             hidden = hidden + np.maximum(_convolved(hidden, weight, dilation) + bias, 0)
         named = hidden @ self._named[:-1] + self._named[-1]
         pooled = np.concatenate([hidden.max(0), hidden.mean(0)])
         out = np.maximum(pooled @ self._hidden + self._hidden_bias, 0) @ self._out + self._out_bias
+        # Rounded, for the last digits depend on the machine.
         gender, race, shown = (round(float(value), 3) for value in out)
         return Judgement({"gender": gender, "race": race}, shown, named)
 
