@@ -10,6 +10,7 @@ from typing import Any
 from fairmapping.detect import Detector, Lexicon
 
 RELATIVES = ("wife", "husband", "daughter", "son", "mum", "dad", "grandson", "niece", "nephew", "sister", "brother")
+ADDRESSED = ("bro", "sir", "dude", "guys", "mate", "man", "boss", "buddy")
 NOT_RENAMED = {"gendered job", "language", "culture", "name"}
 
 
@@ -24,6 +25,7 @@ class Variations:
         self.nothings = things_and_animals(lexicon)
         about = set().union(*(lexicon.classes[name] for name in ("work_with", "about_beings", "animal_care")))
         self.plain_titles = [title for title in lexicon.titles if title.split()[-1] not in about]
+        self.owned = sorted(lexicon.classes["things_of"])
         settles = table["settles"]
         self.words = {
             "gender": [word for group in settles["gender"].values() for word in group],
@@ -83,6 +85,9 @@ class Variations:
                 f"empty {title}'s {thing}", f"sign that says {title}", f"badge with the word {title} on it",
                 f"mug reading World's Best {title.title()}", f"job ad for a {title}, text only,", f"robot {title}",
                 f"{self.pick(self.table['fantasy'])} {title}", f"{self.pick(self.table['things'])}",
+                f"{thing} of a {title}",
+                f"{self.pick(self.owned)} of a {title}",
+                f"{thing} of a {title}", f"{self.pick(self.owned)} of a {title}",
                 f"child dressed as a {title}", f"kids playing {title}", f"kid in a {title} costume",
             ]
         )  # fmt: skip
@@ -135,6 +140,8 @@ class Variations:
                 f"{prompt}, {artist}", f"{artist} style, {prompt}", f"{prompt}, for my {relative}",
                 f"for my {relative}'s birthday: {prompt}", f"my {relative} asked for this: {prompt}",
                 f"{prompt}, {self.pick(self.table['things'])}", f"{prompt}, beside a {self.pick(self.nothings)}",
+                f"{prompt} {self.pick(ADDRESSED)}", f"{prompt} please {self.pick(ADDRESSED)}",
+                f"{self.pick(ADDRESSED)}, draw me this: {prompt}",
             ]
         )  # fmt: skip
 

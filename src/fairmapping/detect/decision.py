@@ -13,11 +13,11 @@ from .mentions import Mention
 from .parsed import Parsed
 from .tagger import Judgement
 
-__all__ = ["Decision", "named_by", "reason_of", "sureness", "weighed"]
+__all__ = ["Decision", "named_by", "reason_of", "sureness", "weighed", "why_nobody"]
 
 # From which logit of the network on an attribute is mapped: where the rules would map it, where they find nobody at
-# work, and where they find words that settle it. Chosen on labelled prompts (docs/detector.md).
-AGREED, UNSEEN, SETTLED = -0.5, 1.0, 4.0
+# work, where they say why somebody named is not there, and where they find words that settle it (docs/detector.md).
+AGREED, UNSEEN, ABSENT, SETTLED = -0.5, 1.0, 3.0, 4.0
 
 
 @dataclass(frozen=True)
@@ -50,11 +50,11 @@ class Decision:
         return found | {"mentions": [asdict(mention) for mention in self.mentions]}
 
 
-def weighed(name: str, ruled: bool, is_settled: bool, judgement: Judgement) -> bool:
+def weighed(name: str, ruled: bool, is_settled: bool, is_absent: bool, judgement: Judgement) -> bool:
     """Whether an attribute is mapped. For one that the network was not trained on, it says only whether somebody is
     shown, and the rules say whether it is settled."""
     logit = judgement.open.get(name, -math.inf if is_settled else judgement.shown)
-    return logit > (AGREED if ruled else SETTLED if is_settled else UNSEEN)
+    return logit > (AGREED if ruled else SETTLED if is_settled else ABSENT if is_absent else UNSEEN)
 
 
 def named_by(judgement: Judgement, text: Parsed) -> tuple[int, int] | None:
@@ -90,3 +90,13 @@ def reason_of(matched: str, apply: Mapping[str, bool], settled: Mapping[str, Men
     odd = [settled[name].words for name in still if name in settled]
     said += [f"“{words}” is taken to settle nothing" for words in dict.fromkeys(odd)]
     return "; ".join(said)
+
+
+def why_nobody(text: Parsed) -> str:
+    """Why nobody is named."""
+    if not text.words:
+        return "there are no words"
+    for match in text.matches:
+        if match.has("things", "characters", "protected"):
+            return f"nobody is named by work (“{text.said(match.start, match.end)}” names nobody)"
+    return "nobody is named by work that the map serves"

@@ -16,7 +16,7 @@ from typing import Any
 
 from ..prompts import AttributeSource, KeywordSource, resolve_attributes, resolve_keywords
 from ..wordfiles import clean
-from .decision import Decision, named_by, reason_of, sureness, weighed
+from .decision import Decision, named_by, reason_of, sureness, weighed, why_nobody
 from .language import why_foreign
 from .lexicon import Entry, Lexicon, default_lexicon
 from .matching import Extra
@@ -132,12 +132,13 @@ class Detector:
         settled = {mention.attribute: mention for mention in reversed(mentions)}
         sure = best is not None and best.certainty >= THRESHOLD
         apply = {name: sure and name not in settled for name in asked}
-        why = people[0].absent if people else _nobody(text)
+        why = people[0].absent if people else why_nobody(text)
         keyword, matched, score = "", "", 0.0
         if best is not None:
             keyword, matched, score = self._keyword(best), text.said(best.start, best.match.end), best.certainty
         if judgement := self._judgement(text, best, settled):
-            apply = {name: weighed(name, apply[name], name in settled, judgement) for name in asked}
+            away = best is None and bool(people)
+            apply = {name: weighed(name, apply[name], name in settled, away, judgement) for name in asked}
             if best is None and any(apply.values()):
                 keyword, matched, score = self._named(judgement, text)
             elif judgement.shown < 0 and not any(apply.values()) and not settled:
@@ -287,16 +288,6 @@ class Detector:
     @functools.cached_property
     def _titles(self) -> frozenset[str]:
         return frozenset(self.lexicon.titles)
-
-
-def _nobody(text: Parsed) -> str:
-    """Why nobody is named."""
-    if not text.words:
-        return "there are no words"
-    for match in text.matches:
-        if match.has("things", "characters", "protected"):
-            return f"nobody is named by work (“{text.said(match.start, match.end)}” names nobody)"
-    return "nobody is named by work that the map serves"
 
 
 def _listed(given: Iterable[str], what: str) -> list[str]:

@@ -63,7 +63,6 @@ class Word:
     def capital(self) -> bool:
         return self.raw[:1].isupper() and not self.shouted
 
-
     @cached_property
     def shouted(self) -> bool:
         """Whether it is written in capitals altogether."""

@@ -113,11 +113,15 @@ class Tagger:
         if self._of_features.shape[0] != FEATURES or self._of_word.shape[0] != 2 * width:
             raise ValueError(f"the network reads {self._of_features.shape[0]} features a word, not {FEATURES}")
         self._word = lru_cache(maxsize=32768)(self._first_of)
-        self._judged(self._first_of("")[None], np.zeros((1, FEATURES), np.float32))  # refuses layers that do not fit together
+        self._judged(
+            self._first_of("")[None], np.zeros((1, FEATURES), np.float32)
+        )  # refuses layers that do not fit together
 
     def judge(self, text: Parsed) -> Judgement:
         """What the network says of a prompt of at least one word."""
-        return self._judged(np.concatenate([self._word(word.text) for word in text.words]).reshape(len(text.words), -1), features(text))
+        return self._judged(
+            np.concatenate([self._word(word.text) for word in text.words]).reshape(len(text.words), -1), features(text)
+        )
 
     def _judged(self, words: np.ndarray, said: np.ndarray) -> Judgement:
         """``words`` [words, H] from :meth:`_first_of`, ``said`` [words, FEATURES]."""
