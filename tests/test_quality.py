@@ -23,6 +23,7 @@ from fairmapping.kid import kid
 from fairmapping.quality import Quality, quality
 from fairmapping.report import report
 from fairmapping.results import Audit
+from fairmapping.store import Place
 
 SEED = 1  # of CLIP weights by which pictures and prompts happen to point the same way
 
@@ -182,7 +183,7 @@ def test_features_are_kept_and_an_interrupted_call_goes_on(audit: Audit, tmp_pat
 
     monkeypatch.setattr(module, "BLOCK", 10)
     assert audit.path is not None
-    files = [audit.path / image for image in audit.rows["image"]]
+    place, files = Place(audit.path), list(audit.rows["image"])
     seen: list[int] = []
 
     def counted(images: Sequence[Image.Image]) -> np.ndarray:
@@ -192,32 +193,31 @@ def test_features_are_kept_and_an_interrupted_call_goes_on(audit: Audit, tmp_pat
         seen.append(len(images))
         return colours(images)
 
-    options: dict[str, Any] = {"name": "x", "cache": tmp_path / "kept", "batch_size": 5, "progress": False}
+    options: dict[str, Any] = {"name": "x", "cache": Place(tmp_path / "kept"), "batch_size": 5, "progress": False}
     with pytest.raises(KeyboardInterrupt):
-        features_of(counted, files, **options)
-    assert len(list((tmp_path / "kept").iterdir())) == 1  # one block of ten was done, half of the next is lost
-    monkeypatch.setattr(module, "read_image", lambda path: Image.open(path).convert("RGB"))
+        features_of(counted, place, files, **options)
+    assert len(list((tmp_path / "kept/features").iterdir())) == 1  # one block of ten was done, half of the next is lost
     seen.extend([0] * 9)
-    found = features_of(counted, files, **options)
+    found = features_of(counted, place, files, **options)
     assert sum(seen) == len(files) - 10
-    np.testing.assert_allclose(found, colours([Image.open(file) for file in files]), rtol=1e-6)
+    np.testing.assert_allclose(found, colours([place.image(file) for file in files]), rtol=1e-6)
     seen.clear()
-    features_of(counted, files, **options)
+    features_of(counted, place, files, **options)
     assert not seen
-    Image.new("RGB", (8, 8), "red").save(files[0])
-    assert features_of(counted, files, **options)[0].tolist() == [255, 0, 0]
+    Image.new("RGB", (8, 8), "red").save(audit.path / files[0])
+    assert features_of(counted, place, files, **options)[0].tolist() == [255, 0, 0]
     assert sum(seen) == 10
 
 
 @pytest.mark.parametrize("wrong", [np.zeros(4), np.zeros((3, 2)), np.full((4, 2), np.nan)])
 def test_an_extractor_must_give_one_row_an_image(wrong: np.ndarray, audit: Audit) -> None:
     assert audit.path is not None
-    files = [audit.path / image for image in audit.rows["image"][:4]]
+    place, files = Place(audit.path), list(audit.rows["image"][:4])
     with pytest.raises(ValueError, match="one row an image"):
-        features_of(lambda images: wrong, files, name="x", progress=False)
-    assert features_of(colours, [], name="x", progress=False).shape == (0, 0)
+        features_of(lambda images: wrong, place, files, name="x", progress=False)
+    assert features_of(colours, place, [], name="x", progress=False).shape == (0, 0)
     with pytest.raises(ValueError, match="batch_size"):
-        features_of(colours, files, name="x", batch_size=0)
+        features_of(colours, place, files, name="x", batch_size=0)
 
 
 # Of an audit

@@ -18,6 +18,7 @@ from fairmapping import charts, lists, words
 from fairmapping.metrics import Interval
 from fairmapping.report import report
 from fairmapping.results import Audit
+from fairmapping.store import Place
 
 VOID = {"meta", "link", "img", "br", "hr"}
 FITTED = ["judge", "clerk"]
@@ -245,16 +246,17 @@ def test_words_for_what_is_missing() -> None:
 
 
 def test_a_sprite_holds_every_picture(tmp_path: Path) -> None:
-    files = []
-    for level in range(8):
-        Image.new("RGB", (64, 64), (30 * level, 0, 0)).save(tmp_path / f"{level}.png")
-        files.append(tmp_path / f"{level}.png")
-    made = charts.sprite(files, columns=6)
+    place, files = Place(tmp_path), [f"{level}.png" for level in range(8)]
+    for level, name in enumerate(files):
+        Image.new("RGB", (64, 64), (30 * level, 0, 0)).save(tmp_path / name)
+    made = charts.sprite(place, files, columns=6)
     assert made is not None
     assert made[0].startswith("data:image/png;base64,")
     assert made[1:] == (6 * 66 - 2, 2 * 66 - 2)
-    assert charts.sprite([*files, tmp_path / "gone.png"]) is None
-    assert charts.sprite([]) is None
+    assert charts.sprite(place, [*files, "gone.png"]) is None
+    assert charts.sprite(place, []) is None
+    (tmp_path / "0.png").write_bytes(b"torn")
+    assert charts.sprite(place, files) is None
 
 
 def test_other_papers_measures_cells_and_tests_are_shown(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ __all__ = [
     "mean_over_keywords",
     "mean_share",
     "named",
+    "pair_counts",
     "over_keywords",
     "paired",
     "share_of",
@@ -40,7 +41,7 @@ def frame(judged: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     """Judged rows as the DataFrame of an Audit."""
     judged = list(judged)
     rows = pd.DataFrame(judged)
-    for name in ("groups", "assigned"):  # audits of before there were quotas lack the latter
+    for name in ("groups", "assigned"):  # rows that no quota was asked for may lack the latter
         rows[name] = [tuple((attribute, group) for attribute, group in row.get(name) or ()) for row in judged]
     return rows
 
@@ -56,16 +57,15 @@ def by_keyword(
 
     confusion (K, K): the judge's, where its card has one. interval: of k and n, for the shares.
     """
-    by = neutral.groupby(["arm", "keyword"], sort=False)
-    table = by.agg(
-        images=("image", "size"),
-        no_face=("faces", lambda faces: int((faces == 0).sum())),
-        several=("faces", lambda faces: int((faces > 1).sum())),
-        judged=(attribute, "count"),
-    )
-    counts = np.stack([by[attribute].agg(lambda labels, g=group: int((labels == g).sum())) for group in groups], -1)
+    by = neutral.groupby(["arm", "keyword"], sort=False, observed=True)
+    number, faces = by.ngroup().to_numpy(), neutral["faces"].to_numpy()
+    table = by.agg(images=("faces", "size"))
+    for name, chosen in (("no_face", faces == 0), ("several", faces > 1)):
+        table[name] = np.bincount(number[chosen], minlength=len(table))
+    judged = np.bincount(number[neutral[attribute].notna().to_numpy()], minlength=len(table))
+    counts = _counted(number, len(table), _places(neutral[attribute], groups), len(groups))
     table["n"] = counts.sum(-1)
-    table["other"] = table.pop("judged") - table["n"]
+    table["other"] = judged - table["n"]
     low, high = interval(counts, table[["n"]].to_numpy())
     none = table["n"].to_numpy() == 0
     parts = {"_count": counts, "": metrics.shares(counts), "_low": low, "_high": high}
@@ -85,18 +85,36 @@ def cell_counts(neutral: pd.DataFrame, groups: Mapping[str, Sequence[str]]) -> d
     """Arm -> counts, a row per keyword and a column per cell of the product of the attributes' groups, unseen ones
     too. groups: attribute -> those asked about."""
     cells = list(product(*groups.values()))
-    labels = neutral[list(groups)].apply(lambda column: pd.Index(groups[column.name]).get_indexer(column))
-    whole = neutral[(labels >= 0).all(axis=1)]
-    sides = [len(names) for names in groups.values()]
-    found: dict[str, pd.DataFrame] = {}
-    for arm, part in neutral.groupby("arm", sort=False):
-        keywords = pd.Index(part["keyword"].unique())
-        inside = whole[whole["arm"] == arm]
-        cell = np.ravel_multi_index(tuple(labels.loc[inside.index].to_numpy().T), sides)
-        place = keywords.get_indexer(inside["keyword"]) * len(cells) + cell
-        counts = np.bincount(place, minlength=len(keywords) * len(cells)).reshape(len(keywords), -1)
-        found[str(arm)] = pd.DataFrame(counts, index=list(keywords), columns=cells)
-    return found
+    place = np.zeros(len(neutral), int)
+    for attribute, names in groups.items():
+        found = _places(neutral[attribute], names)
+        place = np.where((place >= 0) & (found >= 0), place * len(names) + found, -1)
+    by = neutral.groupby(["arm", "keyword"], sort=False, observed=True)
+    counts = _counted(by.ngroup().to_numpy(), by.ngroups, place, len(cells))
+    table = pd.DataFrame(counts, index=by.size().index, columns=pd.Index(cells, tupleize_cols=False))
+    arms = table.index.get_level_values("arm")
+    return {str(arm): table[arms == arm].droplevel("arm") for arm in dict.fromkeys(arms)}
+
+
+def pair_counts(pairs: pd.DataFrame, keywords: Sequence[str], groups: Sequence[str]) -> np.ndarray:
+    """(N, K, K): the pairs of :func:`paired` for each of N keywords by their raw and their mapped group. Pairs with a
+    group that was not asked about are in none."""
+    number = pd.Index(keywords).get_indexer(pairs.index.get_level_values("keyword"))
+    raw, mapped = (_places(pairs[arm], groups) for arm in ("raw", "mapped"))
+    place = np.where((raw >= 0) & (mapped >= 0) & (number >= 0), raw * len(groups) + mapped, -1)
+    return _counted(number, len(keywords), place, len(groups) ** 2).reshape(-1, len(groups), len(groups))
+
+
+def _places(labels: pd.Series, groups: Sequence[str]) -> np.ndarray:
+    """The place of each label among the groups, -1 for none of them."""
+    return pd.Index(groups).get_indexer(labels)
+
+
+def _counted(number: np.ndarray, numbers: int, place: np.ndarray, places: int) -> np.ndarray:
+    """(numbers, places): how many rows have both; a place of -1 counts nowhere."""
+    known = place >= 0
+    both = number[known] * places + place[known]
+    return np.bincount(both, minlength=numbers * places).reshape(numbers, places)
 
 
 def independent(cells: np.ndarray) -> np.ndarray:
@@ -109,14 +127,16 @@ def independent(cells: np.ndarray) -> np.ndarray:
 
 def paired(rows: pd.DataFrame, attribute: str) -> pd.DataFrame:
     """Labels of both arms side by side, where both arms have a judged face: columns raw and mapped, indexed by keyword,
-    prompt and seed."""
-    key = ["keyword", "prompt", "seed"]
-    judged = rows[rows[attribute].notna() & rows["seed"].notna()]
-    raw, mapped = (
-        judged.loc[judged["arm"] == arm, [*key, attribute]].rename(columns={attribute: arm})
-        for arm in ("raw", "mapped")
-    )
-    return raw.merge(mapped, on=key, validate="one_to_one").set_index(key)
+    prompt and seed. Rows without a seed are in no pair."""
+    keys = ["keyword", "prompt", "seed"]
+    rows = rows[rows["seed"].notna()]
+    raw, mapped = (rows.loc[rows["arm"] == arm, [*keys, attribute]] for arm in ("raw", "mapped"))
+    if len(raw) == len(mapped) and all(np.array_equal(raw[key], mapped[key]) for key in keys):  # as audit() has them
+        both = raw.rename(columns={attribute: "raw"}).assign(mapped=mapped[attribute].to_numpy())
+    else:
+        both = raw.merge(mapped, on=keys, suffixes=("_raw", "_mapped"), validate="one_to_one")
+        both = both.rename(columns={f"{attribute}_{arm}": arm for arm in ("raw", "mapped")})
+    return both.dropna(subset=["raw", "mapped"]).set_index(keys)
 
 
 def share_of(k: int, n: int) -> Interval:

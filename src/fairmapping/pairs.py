@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 
 from . import metrics
-from .estimates import FEW, NOTHING, clipped, mean_over_keywords, paired, share_of
+from .estimates import FEW, NOTHING, clipped, mean_over_keywords, pair_counts, paired, share_of
 from .metrics import Interval
 
-__all__ = ["LEAST_CHANGED", "SIGNIFICANT", "Comparison", "bias_difference", "compared", "pair_tables", "tested"]
+__all__ = ["LEAST_CHANGED", "SIGNIFICANT", "Comparison", "bias_difference", "compared", "tested"]
 
 SIGNIFICANT = 0.05
 LEAST_CHANGED = 6  # 2 * 0.5 ** 6 < 0.05: with fewer changed pairs no sign test at 5 % could tell a direction
@@ -23,7 +23,8 @@ LEAST_CHANGED = 6  # 2 * 0.5 ** 6 < 0.05: with fewer changed pairs no sign test 
 @dataclass(frozen=True)
 class Comparison:
     """Mapped against raw on the same prompts and seeds. Intervals by bootstrap over keywords, and with few of them
-    over their images too; `changed` is a share of image pairs."""
+    over their images too; `changed` is a share of image pairs, with n 0 where the arms share no seed (images that
+    somebody else drew): they are then compared as independent."""
 
     attribute: str
     raw: Interval
@@ -33,9 +34,9 @@ class Comparison:
 
     @property
     def verdict(self) -> str:
-        """ "fell" or "rose" where the interval of the difference, to two decimals, lies to one side of 0 and at least 6
-        image pairs changed their group, else "did not measurably change"."""
-        if not self.changed.n or round(self.changed.value * self.changed.n) < LEAST_CHANGED:
+        """ "fell" or "rose" where the interval of the difference, to two decimals, lies to one side of 0 and, where
+        there are image pairs, at least 6 changed their group, else "did not measurably change"."""
+        if self.changed.n and round(self.changed.value * self.changed.n) < LEAST_CHANGED:
             return "did not measurably change"
         if round(self.difference.high, 2) < 0:
             return "fell"
@@ -55,7 +56,7 @@ def compared(table: pd.DataFrame, neutral: pd.DataFrame, attribute: str, groups:
         raise ValueError(f"no keyword has judged faces in both arms, so {attribute} cannot be compared")
     raw, mapped = (by_arm[arm].loc[common, [f"{group}_count" for group in groups]].to_numpy() for arm in arms)
     pairs = paired(neutral[neutral["keyword"].isin(common)], attribute)
-    joint = pair_tables(pairs, common, groups)
+    joint = pair_counts(pairs, common, groups)
     return Comparison(
         attribute=attribute,
         raw=mean_over_keywords(raw, metrics.pairwise_bias),
@@ -65,23 +66,12 @@ def compared(table: pd.DataFrame, neutral: pd.DataFrame, attribute: str, groups:
     )
 
 
-def pair_tables(pairs: pd.DataFrame, keywords: Sequence[str], groups: Sequence[str]) -> np.ndarray:
-    """(N, K, K): the image pairs of :func:`fairmapping.estimates.paired` for each of N keywords by their raw and their
-    mapped group. Pairs with a group that was not asked about are in none."""
-    k = len(groups)
-    keyword = pd.Index(keywords).get_indexer(pairs.index.get_level_values("keyword"))
-    raw, mapped = (pd.Index(groups).get_indexer(pairs[arm]) for arm in ("raw", "mapped"))
-    told = (keyword >= 0) & (raw >= 0) & (mapped >= 0)
-    place = np.ravel_multi_index((keyword[told], raw[told], mapped[told]), (len(keywords), k, k))
-    return np.bincount(place, minlength=len(keywords) * k * k).reshape(-1, k, k)
-
-
 def tested(pairs: pd.DataFrame, attribute: str, groups: Sequence[str]) -> pd.DataFrame:
     """The table that :meth:`fairmapping.results.Audit.tests` describes, of the pairs of neutral prompts."""
     from statsmodels.stats.multitest import multipletests  # here: half a second that only this needs
 
     keywords = list(pairs.index.unique("keyword"))
-    tables = pair_tables(pairs, keywords, groups)
+    tables = pair_counts(pairs, keywords, groups)
     told = tables.sum((1, 2)) > 0
     keywords, tables = [keyword for keyword, some in zip(keywords, told, strict=True) if some], tables[told]
     if not keywords:
@@ -115,11 +105,14 @@ def bias_difference(raw: np.ndarray, mapped: np.ndarray, joint: np.ndarray) -> I
     """Mean pairwise bias, mapped minus raw, of counts (N, K) of the same keywords.
 
     joint (N, K, K): image pairs by their raw and their mapped group. With few keywords these pairs are drawn anew
-    along with the keywords. Without any spread there is no interval (nan).
+    along with the keywords, and where there are none, the images of both arms, with any number of keywords: no count of
+    changed pairs guards the verdict then. Without any spread there is no interval (nan).
     """
     values = metrics.pairwise_bias(mapped) - metrics.pairwise_bias(raw)
     found = metrics.bootstrap_mean(values)
-    if len(raw) < FEW:
+    if not joint.any():
+        found = metrics.bootstrap_counts(np.hstack([raw, mapped]), _separate_difference, keywords=True)
+    elif len(raw) < FEW:
         pairs = metrics.bootstrap_counts(joint.reshape(len(joint), -1), _joint_difference, keywords=True)
         # Around the difference of all judged faces, of which the pairs may be a part.
         shift = found.value - pairs.value
@@ -136,3 +129,9 @@ def _joint_difference(joint: Any) -> Any:
     k = math.isqrt(array.shape[-1])
     square = array.reshape(*array.shape[:-1], k, k)
     return metrics.pairwise_bias(square.sum(-2)) - metrics.pairwise_bias(square.sum(-1))
+
+
+def _separate_difference(both: Any) -> Any:
+    """Pairwise bias, mapped minus raw, of counts (..., 2 * K): the raw groups, then the mapped ones."""
+    raw, mapped = np.split(np.asarray(both, float), 2, axis=-1)
+    return metrics.pairwise_bias(mapped) - metrics.pairwise_bias(raw)

@@ -25,7 +25,7 @@ from .kid import LEAST, discrepancy, kid
 from .metrics import Interval
 from .progress import progress_bar
 from .results import ARMS, Audit
-from .runs import write_text
+from .store import Place
 
 if TYPE_CHECKING:
     from .clip import Clip
@@ -47,17 +47,16 @@ class Quality:
     settings: dict[str, Any]
     notes: tuple[str, ...] = ()
 
-    def save(self, folder: str | os.PathLike[str]) -> Path:
-        """Write ``quality.json`` to a run's folder, whole or not at all."""
-        path = Path(folder) / FILE
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Write ``quality.json`` to a run's folder or address, whole or not at all."""
         rows = self.table.astype(object).where(self.table.notna(), None).to_dict("records")
-        write_text(path, json.dumps({"settings": self.settings, "notes": self.notes, "rows": rows}, indent=2) + "\n")
-        return path
+        told = {"settings": self.settings, "notes": self.notes, "rows": rows}
+        Place(folder).write_text(FILE, json.dumps(told, indent=2) + "\n")
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> Quality:
         """Raises FileNotFoundError where there is none."""
-        found = json.loads((Path(folder) / FILE).read_text(encoding="utf-8"))
+        found = json.loads(Place(folder).read(FILE))
         table = pd.DataFrame(found["rows"], columns=_COLUMNS)
         numbers = table[["value", "low", "high"]].astype(float)
         return cls(table.assign(**numbers), found["settings"], tuple(found["notes"]))
@@ -97,20 +96,19 @@ def quality(
     others = [] if reference is None else _references(Path(reference), rows)
     model = _loaded(clip, device)
     name, extract = _extractor(audit, features, model)
-    files = [Path(audit.path) / image for image in rows["image"]]
-    kept = Path(audit.path) / "features"
+    place, files = Place(audit.path), list(rows["image"])
     options: dict[str, Any] = {"batch_size": batch_size, "progress": progress}
     # What a function gives is not kept: it may change and keep its name.
-    own = options | {"name": name, "cache": kept if features is None else None}
-    found = features_of(extract, files, **own)
+    own = options | {"name": name, "cache": place if features is None else None}
+    found = features_of(extract, place, files, **own)
     lines, notes = list(_within(audit, rows, found)), []
     if model is not None:
         seen = found
         if features is not None:
-            seen = features_of(model.images, files, name=model.name, cache=kept, **options)
+            seen = features_of(model.images, place, files, name=model.name, cache=place, **options)
         lines = [*_scores(rows, seen, model), *lines]
-    if others:
-        far = features_of(extract, others, **own)
+    if reference is not None:
+        far = features_of(extract, Place(reference), others, **own)
         lines += _distances(rows, found, far, progress)
         notes = _few(rows, found, far)
     settings = {
@@ -245,12 +243,12 @@ def _by_arm(measure: str, of: str, found: dict[str, Interval]) -> Iterator[dict[
         yield {"measure": measure, "of": of, "arm": arm, **figures}
 
 
-def _references(folder: Path, rows: pd.DataFrame) -> list[Path]:
+def _references(folder: Path, rows: pd.DataFrame) -> list[str]:
     """The reference images, if there are enough of them and of the audit's: found out before anything is computed."""
     discrepancy()
     if not folder.is_dir():
         raise FileNotFoundError(f"the reference {folder} is no folder; give one of images")
-    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _ENDINGS)
+    found = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.suffix.lower() in _ENDINGS)
     smallest = int(rows["arm"].value_counts().min())
     if min(smallest, len(found)) < LEAST:
         raise ValueError(

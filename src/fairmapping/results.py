@@ -21,11 +21,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from . import agreement, estimates, metrics, pairs
+from . import agreement, estimates, metrics, pairs, tables
 from .estimates import frame, named
 from .judges import confusion, records
 from .pairs import Comparison
-from .runs import write_text
+from .store import Place, locked
 
 if TYPE_CHECKING:
     from .targets import Targets
@@ -34,6 +34,7 @@ __all__ = ["ARMS", "SCHEMA_VERSION", "Audit", "Comparison", "frame"]
 
 ARMS = ("raw", "mapped")
 SCHEMA_VERSION = 1
+_SAVED = "audit.json"
 _SUMMARY = ["value", "low", "high", "keywords", "images", "floor"]
 _Maker = Callable[[str, "frozenset[str] | None"], pd.DataFrame]  # of an attribute and keywords
 
@@ -51,7 +52,7 @@ class Audit:
 
     rows: pd.DataFrame
     settings: dict[str, Any]
-    path: Path | None = None
+    path: Path | str | None = None
     _made: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
 
     @property
@@ -59,7 +60,7 @@ class Audit:
         """The attributes asked about with all their groups: K counts these, whether they were observed or not."""
         return {name: tuple(groups) for name, groups in self.settings["attributes"].items()}
 
-    @property
+    @cached_property
     def arms(self) -> tuple[str, ...]:
         present = set(self.rows["arm"].unique())
         return tuple(arm for arm in ARMS if arm in present)
@@ -76,7 +77,7 @@ class Audit:
 
     def neutral(self, keywords: Iterable[str] | None = None) -> pd.DataFrame:
         """Rows of the prompts that name no group, of all keywords or of these."""
-        rows = self.rows[self.rows["groups"].map(len) == 0]
+        rows = self.rows if self._neutral.all() else self.rows[self._neutral]
         return rows if keywords is None else rows[rows["keyword"].isin(frozenset(keywords))]
 
     @property
@@ -282,39 +283,56 @@ class Audit:
         high)."""
         return agreement.without_faces(self.rows, self.arms)
 
-    def save(self, folder: str | os.PathLike[str]) -> Path:
-        """Write ``audit.json`` and ``judgements/<judge>.jsonl`` to `folder`, whole or not at all; the images stay
-        where they are."""
-        folder = Path(folder)
-        judge = self.settings["judge"]
-        plain = self.rows.astype(object).where(self.rows.notna(), None).to_dict("records")
-        records.write(records.file_of(folder, judge), judge, plain)
-        write_text(folder / "audit.json", json.dumps(self.settings | {"rows": len(self.rows)}, indent=2) + "\n")
-        return folder
+    def save(self, folder: str | os.PathLike[str]) -> Path | str:
+        """Write ``audit.json`` and ``judgements/<judge>.parquet`` to `folder`, which may be any address that fsspec
+        knows, each whole or not at all; the images stay where they are."""
+        place = Place(folder)
+        with locked(place):
+            records.write(place, self.settings["judge"], [tables.from_frame(self.rows)])
+            self.save_settings(place)
+        return place.path or str(place)
+
+    def save_settings(self, place: Place) -> None:
+        """Write ``audit.json``."""
+        place.write_text(_SAVED, json.dumps(self.settings | {"rows": len(self.rows)}, indent=2) + "\n")
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> Audit:
         """Read a finished audit. Raises FileNotFoundError where `folder` holds none, ValueError where its judging did
-        not finish or another version wrote it."""
-        folder = Path(folder)
-        if not (folder / "audit.json").exists():
+        not finish, its files are damaged or another version wrote it."""
+        place = Place(folder)
+        try:
+            settings = json.loads(place.read(_SAVED))
+        except FileNotFoundError as error:
             raise FileNotFoundError(
-                f"{folder} holds no audit.json: not an audit, or one that did not finish (the same call resumes it)"
-            )
-        settings = json.loads((folder / "audit.json").read_text(encoding="utf-8"))
+                f"{place} holds no {_SAVED}: not an audit, or one that did not finish (the same call resumes it)"
+            ) from error
+        except ValueError as error:
+            raise ValueError(
+                f"{place}/{_SAVED} is damaged ({error}); the same call of audit() writes it again"
+            ) from error
         if settings.get("schema_version") != SCHEMA_VERSION:
             raise ValueError(
-                f"{folder} was written with audit schema {settings.get('schema_version')}, "
+                f"{place} was written with audit schema {settings.get('schema_version')}, "
                 f"this version reads {SCHEMA_VERSION}"
             )
-        rows = records.read(records.file_of(folder, settings["judge"]))[1]
-        expected = settings.pop("rows", len(rows))
-        if len(rows) < expected:
+        expected = settings.pop("rows", None)
+        return cls.of(place, settings, expected)
+
+    @classmethod
+    def of(cls, place: Place, settings: dict[str, Any], expected: int | None = None) -> Audit:
+        """The answers that lie at `place`, with these settings. Raises ValueError where they are fewer than
+        expected."""
+        rows = tables.to_frame(records.read(place, settings["judge"])).drop(columns="bytes", errors="ignore")
+        if len(rows) < (expected or 0):
             raise ValueError(
-                f"{folder} holds {len(rows)} judgements of {expected} images: judging did not finish; "
+                f"{place} holds {len(rows)} judgements of {expected} images: judging did not finish; "
                 "the same call of audit() resumes it"
             )
-        return cls(frame(rows), settings, folder)
+        for name in ("groups", "assigned"):
+            if name not in rows:
+                rows[name] = pd.Series([()] * len(rows), dtype=object)
+        return cls(rows, settings, place.path or str(place))
 
     def _once(self, name: str, make: _Maker, attribute: str, keywords: Iterable[str] | None) -> pd.DataFrame:
         """A copy of what `make` gave for these groups and keywords, made the first time."""
@@ -322,6 +340,11 @@ class Audit:
         if (key := (name, attribute, self._groups(attribute), chosen)) not in self._made:
             self._made[key] = make(attribute, chosen)
         return self._made[key].copy()
+
+    @cached_property
+    def _neutral(self) -> np.ndarray:
+        """Of each row, whether its prompt names no group."""
+        return (self.rows["groups"].map(len) == 0).to_numpy()
 
     @cached_property
     def _plain_prompts(self) -> frozenset[str]:

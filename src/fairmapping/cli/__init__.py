@@ -11,8 +11,10 @@ import typer
 from rich.markup import escape
 from typer.core import TyperGroup
 
-from . import figures, images, language
+from . import figures, images, judging, language, sources
+from .card import card
 from .explain import explain
+from .page import page
 from .printing import err_console, sentence
 
 __all__ = ["app"]
@@ -25,7 +27,7 @@ class _PlainErrors(TyperGroup):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as error:
-            goes_on = ctx.invoked_subcommand in ("generate", "audit", "quality", "demo")
+            goes_on = ctx.invoked_subcommand in ("generate", "audit", "audit-images", "quality", "judge-card", "demo")
             err_console.print("Interrupted; the same command goes on where it stopped" if goes_on else "Interrupted")
             raise typer.Exit(130) from error
         except BrokenPipeError:  # `| head` has read enough
@@ -69,5 +71,10 @@ app.command()(explain)
 app.command()(figures.advise)
 app.command()(images.audit)
 app.command()(figures.quality)
+app.command("audit-images")(sources.audit_images)
+app.command("audit-labels")(sources.audit_labels)
 app.command()(images.report)
+app.command()(card)
+app.command("app")(page)
+app.command("judge-card")(judging.judge_card)
 app.command()(images.demo)

@@ -70,6 +70,5 @@ def quality(
     audit = Audit.load(run)
     found = find(audit, clip=clip, reference=reference, batch_size=batch_size, device=device)
     print_quality(found)
-    out_console.print(
-        f"Saved in [bold]{escape(str(found.save(run)))}[/]. See it: fairmapping report {escape(str(run))}"
-    )
+    found.save(run)
+    out_console.print(f"Saved in [bold]{escape(str(run))}[/]. See it: fairmapping report {escape(str(run))}")

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from ..mapconfig import truncation
 from ..metrics import Advice, Interval
 from ..pairs import SIGNIFICANT
 
@@ -138,6 +139,8 @@ def _print_distances(config: MapConfig) -> None:
     out_console.print(table)
     if config.relative_change is not None:
         out_console.print(f"Embeddings moved by {config.relative_change:.1%} of their length")
+    if config.truncated:
+        out_console.print(truncation(config))
 
 
 def print_audit(result: Audit) -> None:
