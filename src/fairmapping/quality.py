@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,9 @@ import pandas as pd
 from . import metrics
 from .estimates import over_keywords
 from .features import Extractor, features_of
+from .kid import LEAST, discrepancy, kid
 from .metrics import Interval
+from .progress import progress_bar
 from .results import ARMS, Audit
 from .store import Place
 
@@ -77,7 +80,8 @@ def quality(
     - "within_group": the mean distance, 1 - cosine, of the features of two images of one keyword that were judged to
       be of one group; the mean over the keywords with two such images. "within_keyword": of any two of its images.
     - "fid" and "kid", the distances of all images from those in the folder `reference` (Heusel et al., NeurIPS 2017;
-      Bińkowski et al., ICLR 2018); the latter needs torchmetrics. Their intervals are of drawing these prompts' images
+      Bińkowski et al., ICLR 2018); the latter needs torchmetrics. Features are scaled to a mean square of 1 among
+      those of the reference, as extractors differ in size. Their intervals are of drawing these prompts' images
       anew; those of the others of drawing the keywords anew, and of fewer than 8 their images too.
 
     features: images to (N, F), any extractor; by default the embeddings of `clip`, else on the embedded model what its
@@ -105,7 +109,7 @@ def quality(
         lines = [*_scores(rows, seen, model), *lines]
     if reference is not None:
         far = features_of(extract, Place(reference), others, **own)
-        lines += _distances(rows, found, far)
+        lines += _distances(rows, found, far, progress)
         notes = _few(rows, found, far)
     settings = {
         "features": name,
@@ -144,8 +148,9 @@ def _extractor(audit: Audit, features: Extractor | None, model: Clip | None) -> 
 def _scores(rows: pd.DataFrame, seen: np.ndarray, model: Clip) -> Iterator[dict[str, Any]]:
     """CLIP-Score and Human-CLIP."""
     # By template, of which there are few: "a portrait of a person", and nothing where there is none.
-    human = {text: text.replace("{words}", "person").replace("{}", "a person") for text in rows["template"].unique()}
-    for measure, texts in (("clip_score", rows["prompt"]), ("human_clip", rows["template"].map(human))):
+    templates = rows["template"].fillna("")
+    human = {text: text.replace("{words}", "person").replace("{}", "a person") for text in templates.unique()}
+    for measure, texts in (("clip_score", rows["prompt"]), ("human_clip", templates.map(human))):
         known = texts.to_numpy() != ""
         if not known.any():
             continue
@@ -162,12 +167,9 @@ def _scored(rows: pd.DataFrame) -> dict[str, Interval]:
     found = {}
     for arm, part in rows.groupby("arm", sort=False):
         found[str(arm)] = _mean_of(part, "score")
-    if set(found) == set(ARMS):
-        key = ["keyword", "prompt", "seed"]
-        raw, mapped = (rows.loc[rows["arm"] == arm, [*key, "score"]] for arm in ARMS)
-        both = raw.merge(mapped, on=key, suffixes=("_raw", ""))
-        if len(both):
-            found["difference"] = _mean_of(both.assign(score=both["score"] - both["score_raw"]), "score")
+    both = _pairs(rows, "score")
+    if len(both):
+        found["difference"] = _mean_of(both.assign(score=both["score"] - both["score_raw"]), "score")
     return found
 
 
@@ -204,24 +206,35 @@ def _within(audit: Audit, rows: pd.DataFrame, features: np.ndarray) -> Iterator[
         yield from _by_arm(measure, of, found)
 
 
-def _distances(rows: pd.DataFrame, found: np.ndarray, far: np.ndarray) -> Iterator[dict[str, Any]]:
+def _distances(rows: pd.DataFrame, found: np.ndarray, far: np.ndarray, progress: bool) -> Iterator[dict[str, Any]]:
     """FID and KID of each arm, and their differences on the same prompts and seeds."""
-    from .kid import kid
+    # The cubic kernel was made for features of about this size, and others may be of any.
+    scale = float(np.sqrt((far.astype(float) ** 2).mean())) or 1.0
+    found, far = found / scale, far / scale
+    jobs: list[tuple[str, str, Callable[[], Interval]]] = []
+    for arm in (arm for arm in ARMS if (rows["arm"] == arm).any()):
+        own = found[(rows["arm"] == arm).to_numpy()]
+        jobs += [("fid", arm, partial(metrics.frechet, own, far, resamples=100)), ("kid", arm, partial(kid, own, far))]
+    pairs = _pairs(rows.assign(row=np.arange(len(rows))), "row")
+    if len(pairs) >= LEAST:
+        before, after = found[pairs["row_raw"]], found[pairs["row"]]
+        jobs.append(("fid", "difference", partial(metrics.frechet_difference, after, before, far, resamples=100)))
+        jobs.append(("kid", "difference", partial(kid, after, far, before=before)))
+    made: dict[str, dict[str, Interval]] = {"fid": {}, "kid": {}}
+    with progress_bar("comparing with the reference", len(jobs), "figures", shown=progress) as advance:
+        for measure, arm, job in jobs:
+            made[measure][arm] = job()
+            advance(1)
+    for measure, intervals in made.items():
+        yield from _by_arm(measure, "", intervals)
 
-    arms = {arm: found[(rows["arm"] == arm).to_numpy()] for arm in ARMS if (rows["arm"] == arm).any()}
-    fid = {arm: metrics.frechet(own, far, resamples=100) for arm, own in arms.items()}
-    mmd = {arm: kid(own, far) for arm, own in arms.items()}
-    if set(arms) == set(ARMS):
-        position = rows.assign(row=np.arange(len(rows)))
-        key = ["keyword", "prompt", "seed"]
-        raw, mapped = (position.loc[position["arm"] == arm, [*key, "row"]] for arm in ARMS)
-        both = raw.merge(mapped, on=key, suffixes=("_raw", ""))
-        if len(both) >= 20:
-            before, after = found[both["row_raw"]], found[both["row"]]
-            fid["difference"] = metrics.frechet_difference(after, before, far, resamples=100)
-            mmd["difference"] = kid(after, far, before=before)
-    yield from _by_arm("fid", "", fid)
-    yield from _by_arm("kid", "", mmd)
+
+def _pairs(rows: pd.DataFrame, column: str) -> pd.DataFrame:
+    """Of the images of both arms with the same prompt and seed, the column as `<column>_raw` and `<column>`."""
+    key = ["keyword", "prompt", "seed"]
+    rows = rows[rows["seed"].notna()]
+    raw, mapped = (rows.loc[rows["arm"] == arm, [*key, column]] for arm in ARMS)
+    return raw.merge(mapped, on=key, suffixes=("_raw", ""))
 
 
 def _by_arm(measure: str, of: str, found: dict[str, Interval]) -> Iterator[dict[str, Any]]:
@@ -232,8 +245,6 @@ def _by_arm(measure: str, of: str, found: dict[str, Interval]) -> Iterator[dict[
 
 def _references(folder: Path, rows: pd.DataFrame) -> list[str]:
     """The reference images, if there are enough of them and of the audit's: found out before anything is computed."""
-    from .kid import LEAST, discrepancy
-
     discrepancy()
     if not folder.is_dir():
         raise FileNotFoundError(f"the reference {folder} is no folder; give one of images")
