@@ -13,13 +13,13 @@ from markupsafe import Markup
 
 from . import __version__, sections
 from .results import ARMS, Audit
-from .runs import write_text
+from .store import write_text
 from .words import count, listing, noun
 
 if TYPE_CHECKING:
     from .bias import LanguageBias
 
-__all__ = ["report"]
+__all__ = ["cautions", "report"]
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -67,18 +67,19 @@ def report(
     unseen = [keyword for keyword in main.keywords if not main.was_fitted(keyword)]
     reported = unseen or main.keywords
     model = sections.model_name(main)
-    kept = sections.kept(audits)
+    kept = [*sections.kept(audits), *sections.quality(main)]
     language = sections.language(main, bias, bias_after)
     beside = sections.routes(routes)
     pairs = sections.pairs(main, list(show) if show else sections.most_uneven(main, reported))
     both = main.arms == ARMS
     context = {
         "css": Markup((_TEMPLATES / "report.css").read_text(encoding="utf-8")),
-        "title": title or f"What {model} draws{', before and after Fair Mapping' if both else ''}",
+        "title": title or f"What {model} draws{_change(main) if both else ''}",
         "byline": _byline(audits),
         "headlines": sections.headlines(audits, reported, language, unseen=bool(unseen)),
         "cards": sections.cards(audits, reported, language),
         "both": both,
+        "by_map": bool(main.settings.get("map")),
         "sections": _contents(bool(pairs), bool(beside), bool(language), noun(main.keywords)),
         "pairs": pairs,
         "pairs_text": _pairs_text(main, chosen=show is None),
@@ -92,11 +93,11 @@ def report(
         "moved": sections.moved(main),
         "kept_nothing": "No prompt here names a group, and the judge reads neither cue nor expression.",
         "judge": sections.judge(main, audits, reported),
-        "caution": [*_caution(main, bool(unseen)), *notes],
+        "caution": [*cautions(main), *notes],
         "settings": sections.settings(audits),
         "fitted": sorted(main.fitted),
         "fitted_title": f"The {count(len(main.fitted), 'keyword')} that the map was fitted on",
-        "all_figures": [sections.figures(main, attribute) for attribute in main.attributes],
+        "all_figures": _figures(main, reported),
         "version": __version__,
     }
     path = Path(path)
@@ -104,12 +105,16 @@ def report(
     return path
 
 
+def _change(audit: Audit) -> str:
+    return ", before and after" + (" Fair Mapping" if audit.settings.get("map") else "")
+
+
 def _byline(audits: Sequence[Audit]) -> str:
     main = audits[0]
     created = datetime.fromisoformat(main.settings["created"])
     images = sum(len(audit.rows) for audit in audits)
     date = f"{created.day} {created:%B %Y}"
-    return f"{date} · {count(images, 'image')} drawn and judged · judge: {main.settings['judge']['name']}"
+    return f"{date} · {count(images, 'image')} judged · judge: {main.settings['judge']['name']}"
 
 
 def _contents(pairs: bool, routes: bool, language: bool, what: str) -> list[tuple[str, str]]:
@@ -131,6 +136,8 @@ def _pairs_text(audit: Audit, *, chosen: bool) -> str:
     which = f"The {noun(audit.keywords)}s drawn most unevenly{when}, towards either side. " if chosen else ""
     if audit.arms != ARMS:
         return which + "The first of each template, none picked."
+    if not audit.settings.get("map"):  # somebody else's images, of which seeds may not be known
+        return which + "Left before, right after. They are the first of each prompt, none picked."
     return (
         which
         + "Left without the map, right with it; what stands in the same place on both sides has the same prompt and "
@@ -138,7 +145,18 @@ def _pairs_text(audit: Audit, *, chosen: bool) -> str:
     )
 
 
-def _caution(audit: Audit, unseen: bool) -> list[str]:
+def _figures(audit: Audit, reported: Sequence[str]) -> list[dict[str, Any]]:
+    tables = [sections.measures(audit, attribute, reported) for attribute in audit.attributes]
+    cells = sections.cells(audit, reported)
+    tables += [cells] if cells else []
+    return tables + [sections.figures(audit, attribute) for attribute in audit.attributes]
+
+
+def cautions(audit: Audit) -> list[str]:
+    """What the figures of an audit do not say, one or two sentences each; none for an audit without neutral prompts."""
+    if not audit.keywords:
+        return []
+    unseen = any(not audit.was_fitted(keyword) for keyword in audit.keywords)
     table = audit.table(next(iter(audit.attributes)))
     typical = int(table["n"].median())
     each = " in each arm" if audit.arms == ARMS else ""
@@ -152,9 +170,10 @@ def _caution(audit: Audit, unseen: bool) -> list[str]:
         "a single row proves little. Even a perfectly even generator does not score 0 with so few, hence the chance "
         "floor beside each figure.",
         "Intervals of means are 95 % bootstrap intervals over keywords, and of fewer than 8 over their images too; "
-        "intervals of shares are Wilson's. Neither covers the judge's errors, which are corrected for apart, where its "
-        "card allows.",
+        f"intervals of shares are {sections.intervals_of_shares(audit)}. Neither covers the judge's errors; corrected "
+        "figures, where its card allows them, have intervals that do.",
     ]
+    words += audit.settings.get("source", {}).get("notes", [])
     if audit.sampled:
         words.append(
             f"{sections.floor_note(audit)} Intervals of shares are made for independent draws, and wider than need be "
@@ -169,7 +188,7 @@ def _caution(audit: Audit, unseen: bool) -> list[str]:
         )
     if audit.fitted:
         words.append(
-            "The keywords that the map was fitted on are listed below; the headline leaves them out."
+            "The keywords that the map was fitted on are listed apart; the headline leaves them out."
             if unseen
             else "Every keyword here was used in fitting the map: expect less on others."
         )

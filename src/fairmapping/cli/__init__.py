@@ -11,8 +11,10 @@ import typer
 from rich.markup import escape
 from typer.core import TyperGroup
 
-from . import images, judging, language
+from . import figures, images, judging, language, sources
+from .card import card
 from .explain import explain
+from .page import page
 from .printing import err_console, sentence
 
 __all__ = ["app"]
@@ -25,7 +27,8 @@ class _PlainErrors(TyperGroup):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as error:
-            goes_on = ctx.invoked_subcommand in ("generate", "audit", "demo", "judge-card")
+            resumable = ("generate", "audit", "audit-images", "quality", "demo", "judge-card")
+            goes_on = ctx.invoked_subcommand in resumable
             err_console.print("Interrupted; the same command goes on where it stopped" if goes_on else "Interrupted")
             raise typer.Exit(130) from error
         except BrokenPipeError:  # `| head` has read enough
@@ -66,7 +69,13 @@ app.command()(language.measure)
 app.command()(language.fit)
 app.command()(images.generate)
 app.command()(explain)
+app.command()(figures.advise)
 app.command()(images.audit)
+app.command()(figures.quality)
+app.command("audit-images")(sources.audit_images)
+app.command("audit-labels")(sources.audit_labels)
 app.command()(images.report)
 app.command("judge-card")(judging.judge_card)
+app.command()(card)
+app.command("app")(page)
 app.command()(images.demo)

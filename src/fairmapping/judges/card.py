@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import runs
 from ..metrics import correct_counts, wilson
+from ..store import write_text
 from . import confusion, records
 
 if TYPE_CHECKING:
@@ -51,15 +51,14 @@ def make_card(
     rows = read_labels(Path(labels), folder, judge.attributes)
     work = out.with_suffix(".judged")
     asked = [{"image": str((folder / row["image"]).resolve()), "prompt": ""} for row in rows]
-    with runs.locked(work):
-        judged = records.judge_images(judge, asked, work, progress=progress)
+    judged = records.judge_images(judge, asked, work, progress=progress)
     card = {
         "judge": judge.name,
         "domain": domain or f"the {len(rows)} images labelled in {Path(labels).name}",
         "caution": CAUTION,
         "made": datetime.now(timezone.utc).date().isoformat(),
     } | measured(rows, judged, judge.attributes)
-    runs.write_text(out, json.dumps(card, indent=1) + "\n")
+    write_text(out, json.dumps(card, indent=1) + "\n")
     return card
 
 

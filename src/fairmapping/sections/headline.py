@@ -93,7 +93,9 @@ def _change(audit: Audit, attribute: str, keywords: Sequence[str]) -> Markup:
 
 def _few(compared: Comparison) -> str:
     """Why an interval clear of 0 is no verdict."""
-    changed = round(compared.changed.value * compared.changed.n) if compared.changed.n else 0
+    if not compared.changed.n:
+        return ""
+    changed = round(compared.changed.value * compared.changed.n)
     if changed >= LEAST_CHANGED or compared.difference.low <= 0 <= compared.difference.high:
         return ""
     return f"; only {changed} of {count(compared.changed.n, 'image pair')} changed group, too few to tell"
@@ -144,13 +146,12 @@ def cards(audits: Sequence[Audit], keywords: Sequence[str], language: dict[str, 
         )
         if main.arms == ARMS:
             compared = main.compare(attribute, keywords=keywords)
-            text = Markup(
-                "Difference {}, paired on the same seeds. {} of the images changed the perceived group. {}"
-            ).format(
-                cell(compared.difference),
-                percent_cell(compared.changed.value, compared.changed.low, compared.changed.high),
-                text,
+            changed = compared.changed
+            how = Markup(", paired on the same seeds. {} of the images changed the perceived group").format(
+                percent_cell(changed.value, changed.low, changed.high)
             )
+            how = how if changed.n else Markup(" of images drawn apart, without seeds in common")
+            text = Markup("Difference {}{}. {}").format(cell(compared.difference), how, text)
         chart = charts.interval_track(intervals, floor / worst, label)
         name = f"Mean pairwise bias, perceived {attribute}"
         made.append(card(name, values, text, chart, f"{worst:g}"))

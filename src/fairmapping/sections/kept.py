@@ -68,7 +68,7 @@ def kept(audits: Sequence[Audit]) -> list[dict[str, Any]]:
         blocks.append(
             {
                 "title": "What the same seed went on showing",
-                "text": "Pictures from the same prompt and seed, without and with the map, read alike by the judge.",
+                "text": "Pictures from the same prompt and seed, before and after, read alike by the judge.",
                 "table": {"caption": "Share of pairs read alike", "head": ["", "alike", "pairs"], "rows": lines},
             }
         )

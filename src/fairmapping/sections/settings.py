@@ -18,12 +18,14 @@ def settings(audits: Sequence[Audit]) -> list[tuple[str, str]]:
     for part in audits:
         prompts = part.rows.drop_duplicates("prompt")
         templates = [template for template in dict.fromkeys(prompts["template"]) if template]
-        images = count(part.settings["images_per_prompt"], "image")
-        text = f"{count(len(prompts), 'prompt')} × {images} in {count(len(part.arms), 'arm')}"
+        each = part.settings["images_per_prompt"]
+        images = f" × {count(each, 'image')}" if each else f", {count(len(part.rows), 'image')} in all,"
+        text = f"{count(len(prompts), 'prompt')}{images} in {count(len(part.arms), 'arm')}"
         text += f", from {listing([repr(template) for template in templates])}" if templates else ""
         rows.append(("Prompts" if part.keywords else "Prompts that name a group", text))
     rows += [(name.replace("_", " ").capitalize(), str(value)) for name, value in chosen["call"].items()]
-    rows += [("Seed", str(chosen["seed"])), ("Judge", chosen["judge"]["name"])]
+    rows += [("Seed", str(chosen["seed"]))] if chosen["seed"] is not None else []
+    rows.append(("Judge", chosen["judge"]["name"]))
     if chosen.get("map"):
         rows += [(f"Map: {name.replace('_', ' ')}", text) for name, text in _map_settings(chosen["map"])]
         rows += [("Moved by the map", text) for text in _moved(audits)]
