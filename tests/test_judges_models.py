@@ -179,9 +179,9 @@ def test_clip_agrees_with_its_own_model(clip: str, two_faces: Image.Image) -> No
     crop = two_faces.crop((max(0, left), max(0, top), min(256, right), min(256, bottom)))
     tokens = make_sd().tokenizer(texts, padding=True, return_tensors="pt")
     with torch.inference_mode():
-        own = judge.model(**tokens, **judge.processor(images=[crop], return_tensors="pt")).logits_per_image.softmax(1)[
-            0
-        ]
+        own = judge.clip.model(
+            **tokens, **judge.clip.processor(images=[crop], return_tensors="pt")
+        ).logits_per_image.softmax(1)[0]
     assert list(judge([two_faces])[0].probabilities["height"].values()) == pytest.approx(own.tolist(), abs=1e-5)
 
 

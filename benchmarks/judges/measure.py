@@ -32,9 +32,8 @@ def main(root: Path, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     card = make_card(judge, root, LABELS, out / "photo.json", domain=DOMAIN)
     rows = read_labels(LABELS, root, judge.attributes)
-    _, answers = records.read(records.file_of(out / "photo.judged", records.describe(judge)))
-    by_image = {answer["image"]: answer for answer in answers}
-    judged = [by_image[str((root / row["image"]).resolve())] for row in rows]
+    asked = [{"image": str((root / row["image"]).resolve()), "prompt": ""} for row in rows]
+    judged = records.judge_images(judge, asked, out / "photo.judged")  # the same again: nothing is judged twice
     card["caution"] = CAUTION
     card["by_source"] = {}
     for source in sorted({row["image"].split("/")[0] for row in rows}):

@@ -27,7 +27,8 @@ class _PlainErrors(TyperGroup):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as error:
-            goes_on = ctx.invoked_subcommand in ("generate", "audit", "audit-images", "quality", "judge-card", "demo")
+            resumable = ("generate", "audit", "audit-images", "quality", "demo", "judge-card")
+            goes_on = ctx.invoked_subcommand in resumable
             err_console.print("Interrupted; the same command goes on where it stopped" if goes_on else "Interrupted")
             raise typer.Exit(130) from error
         except BrokenPipeError:  # `| head` has read enough

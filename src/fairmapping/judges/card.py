@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..metrics import correct_counts, wilson
-from ..store import Place, locked, write_text
+from ..store import write_text
 from . import confusion, records
 
 if TYPE_CHECKING:
@@ -51,8 +51,7 @@ def make_card(
     rows = read_labels(Path(labels), folder, judge.attributes)
     work = out.with_suffix(".judged")
     asked = [{"image": str((folder / row["image"]).resolve()), "prompt": ""} for row in rows]
-    with locked(Place(work)):
-        judged = records.judge_images(judge, asked, work, progress=progress)
+    judged = records.judge_images(judge, asked, work, progress=progress)
     card = {
         "judge": judge.name,
         "domain": domain or f"the {len(rows)} images labelled in {Path(labels).name}",

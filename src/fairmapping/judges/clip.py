@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import softmax
 
+from ..clip import Clip
 from ..prompts import Attribute, resolve_attributes, with_article
 from . import Judgement, need_photo
 from .faces import Face, judge_faces
@@ -44,16 +46,13 @@ class ClipJudge:
         *,
         threshold: float | None = None,
     ) -> None:
-        from transformers import AutoImageProcessor, AutoTokenizer, CLIPModel
-
         need_photo("clip finds faces as the judge of photographs does")
         texts = _texts(attributes)
         self.attributes = {name: tuple(groups) for name, groups in texts.items()}
-        self.model = CLIPModel.from_pretrained(source, use_safetensors=True).eval()
-        self.processor: Any = AutoImageProcessor.from_pretrained(source)
-        tokenizer = AutoTokenizer.from_pretrained(source)
+        self.clip = Clip(source)
+        self.scale = self.clip.model.logit_scale.detach().exp().item()
         self.directions = {
-            name: torch.stack([self._embedded(tokenizer, words) for words in groups.values()])
+            name: np.stack([_unit(_unit(self.clip.texts(words)).mean(0)) for words in groups.values()])
             for name, groups in texts.items()
         }
         self.threshold = threshold
@@ -68,21 +67,13 @@ class ClipJudge:
         return judge_faces(images, self._read, self.threshold)
 
     def _read(self, image: Image.Image, faces: Sequence[Face]) -> list[dict[str, dict[str, float]]]:
-        crops = [image.crop(_around(face, image.size)) for face in faces]
-        with torch.inference_mode():
-            seen = _unit(self.model.get_image_features(**self.processor(images=crops, return_tensors="pt")))
-            scale = self.model.logit_scale.exp()
-            shares = {name: (scale * seen @ words.T).softmax(1).tolist() for name, words in self.directions.items()}
+        seen = _unit(self.clip.images([image.crop(_around(face, image.size)) for face in faces]))
+        logits = {name: self.scale * seen @ words.T for name, words in self.directions.items()}
+        shares = {name: softmax(rows, axis=1).tolist() for name, rows in logits.items()}
         return [
             {name: dict(zip(self.attributes[name], shares[name][i], strict=True)) for name in shares}
             for i in range(len(faces))
         ]
-
-    def _embedded(self, tokenizer: Any, texts: Sequence[str]) -> Tensor:
-        """The direction of a group: (D,) of length 1."""
-        with torch.inference_mode():
-            tokens = tokenizer(list(texts), padding=True, truncation=True, return_tensors="pt")
-            return _unit(_unit(self.model.get_text_features(**tokens)).mean(0))
 
 
 def _texts(
@@ -111,7 +102,6 @@ def _around(face: Face, size: tuple[int, int]) -> tuple[int, int, int, int]:
     return max(0, int(left - wide)), max(0, int(top - high)), int(right), int(bottom)
 
 
-def _unit(features: Any) -> Tensor:
-    """Rows of length 1. transformers 5 wraps what its version 4 returned as it was."""
-    values: Tensor = features if isinstance(features, Tensor) else features.pooler_output
-    return values / values.norm(dim=-1, keepdim=True)
+def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The same directions, of length 1."""
+    return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
