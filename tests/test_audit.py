@@ -355,7 +355,7 @@ def test_another_judge_reads_the_same_images(tiny_sd: Any, tmp_path: Path) -> No
     assert second.table("gender")["male"].item() == 1
     assert Audit.load(tmp_path).settings["judge"]["name"] == "contrary"
     assert second.rows["image"].tolist() == first.rows["image"].tolist()
-    assert {path.name for path in (tmp_path / "judgements").iterdir()} == {"shade.jsonl", "contrary.jsonl"}
+    assert {path.name for path in (tmp_path / "judgements").glob("*.parquet")} == {"shade.parquet", "contrary.parquet"}
 
 
 @pytest.mark.parametrize(
@@ -397,7 +397,7 @@ def test_what_the_mapped_arm_is_refused_for_is_told_before_the_raw_one_is_drawn(
     def draw(*args: Any) -> None:
         raise AssertionError("drew an image")
 
-    monkeypatch.setattr(sys.modules["fairmapping.generate"], "_draw", draw)
+    monkeypatch.setattr(sys.modules["fairmapping.draw"], "_draw", draw)
     for changed, says in (
         ({"fair_map": tiny.random_map(tiny_sdxl)}, "wide"),
         ({"strength": float("nan")}, "strength is nan"),

@@ -8,9 +8,11 @@ import inspect
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -19,9 +21,11 @@ from typer.testing import CliRunner, Result
 
 from fairmapping import demo, lists, metrics, pipelines, runs, sections
 from fairmapping.cli import app, printing
+from fairmapping.generate import generate
 from fairmapping.mapping import FairMap, MapConfig
 from fairmapping.results import Audit
 from fairmapping.shifts import GroupShifts
+from fairmapping.store import Place
 from fairmapping.text_route import fit_text
 
 SOURCE = str(Path(demo.__file__).parents[1])
@@ -56,15 +60,29 @@ def tiny_sampled(tiny_sd: Any) -> FairMap:
 
 def test_without_a_command_it_shows_them_all() -> None:
     output = run().output
-    for command in ("lists", "measure", "fit", "generate", "audit", "report", "demo"):
+    for command in ("lists", "measure", "fit", "generate", "advise", "audit", "quality", "report", "demo"):
         assert command in output
 
 
-@pytest.mark.parametrize("command", ["lists", "measure", "fit", "generate", "audit", "report", "demo"])
+@pytest.mark.parametrize(
+    "command", ["lists", "measure", "fit", "generate", "advise", "audit", "quality", "report", "demo"]
+)
 def test_help_holds_an_example(command: str) -> None:
     output = ok(command, "--help")
     assert "Example" in output
     assert f"fairmapping {command}" in output
+
+
+def test_advise_says_how_many_images() -> None:
+    from fairmapping.metrics import advise
+
+    found = advise(0.05, base=0.68)
+    assert f"one prompt by itself │ {found.images:,}" in ok("advise", "--base", 0.68)
+    output = ok("advise", "--effect", 0.05, "--power", 0.8, "--keywords", 40, "--base", 0.68, "--changed", 0.2)
+    found = advise(0.05, base=0.68, keywords=40, changed=0.2)
+    assert f"│ {found.each:,} │ {found.each_paired:,}" in output
+    assert f"│ {found.together:,} │ {found.together_paired:,}" in output
+    assert run("advise", "--base", 1.5).exit_code == 2
 
 
 def test_lists_shows_and_prints() -> None:
@@ -181,21 +199,29 @@ def test_ctrl_c_says_how_to_go_on(tiny: Any, monkeypatch: pytest.MonkeyPatch) ->
     assert not list(Path("run").glob(".lock"))
 
 
-def test_a_broken_image_is_named_with_what_to_do(tiny: Any) -> None:
+def test_a_broken_image_is_drawn_again(tiny: Any) -> None:
     asked = ["audit", "--keywords", "nurse", "--attributes", "gender", "--template", "a {words}", "--images", 1]
     asked += ["--steps", 1, "--judge", "test_audit:Shade", "--out", "run"]
     ok(*asked)
     (image,) = Path("run").rglob("*.png")
     content = image.read_bytes()
     image.write_bytes(content[:40] + b"nonsense" + content[40:])
-    result = run(*asked)
-    assert result.exit_code == 2
-    output = " ".join(result.output.split())
-    assert f"{image.name} is no readable image" in output
-    assert "delete it, and the same call draws it again" in output
-    image.unlink()
     ok(*asked)
     assert image.read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        (["--workers", 2], "--workers goes with --ray"),
+        (["--out", "nowhere://x"], "'nowhere://x' is no folder or address"),
+        (["--store", "zip"], "zip"),
+    ],
+)
+def test_a_place_or_cluster_that_is_none_is_told(tiny: Any, more: list[Any], says: str) -> None:
+    result = run("generate", "a nurse", *more)
+    assert result.exit_code == 2
+    assert says in " ".join(result.output.split())
 
 
 def test_fit_leaves_the_objective_to_the_library(tiny: Any) -> None:
@@ -222,6 +248,7 @@ def test_fit_through_the_denoiser(tiny: Any) -> None:
         "detector.json",
         "lexicon.json.gz",
         "model.safetensors",
+        "picture-0.png",
     ]
     for wrong, says in (
         ([*asked, "--weight", 2], "has no option 'weight'"),
@@ -275,6 +302,11 @@ def test_measure_fit_generate_audit_report(tiny: Any, tmp_path: Path) -> None:
     assert "4 fitted" in output
     assert "2 held out" in output
     assert FairMap.from_pretrained("map").config.held_out == ["cook", "maid"]
+    assert not FairMap.from_pretrained("map").pictures, "route text draws nothing unless told"
+    ok("fit", "--route", "text", *asked, "--card-images", 1)
+    found = FairMap.from_pretrained("map")
+    assert found.config.pictures["prompts"] == [f"a portrait of a {word}" for word in WORDS[:4]]
+    assert len(found.pictures) == 4
 
     few = ["--images", 2, "--steps", 1, "--map", "map"]
     assert "2 images" in ok("generate", "a portrait of a nurse", *few, "--out", "g")
@@ -293,12 +325,27 @@ def test_measure_fit_generate_audit_report(tiny: Any, tmp_path: Path) -> None:
     assert "<h1>A title</h1>" in Path("run/report.html").read_text()
 
 
+def test_measure_tests_associations(tiny: Any) -> None:
+    output = ok("measure", "--keywords", "nurse,maid", "--versus", "plumber,roofer", "--template", "a photo of {}")
+    assert "Nearness to the words of female (gender)" in output
+    assert "WEAT, X (nurse, ...) against Y (plumber, ...): d = " in output
+    assert "p < .05 for" in output
+    words = "nurse,maid,plumber,roofer"
+    output = ok("measure", "--keywords", words, "--shares", "sd15", "--association", "--attributes", "gender,race")
+    assert "WEAT, X (nurse, ...) against Y (plumber, ...): d = " in output
+    assert output.count("WEAT") == 1  # the known shares are of women, and say nothing of race
+    assert "Nearness to the words of asian (race)" in output
+    result = run("measure", "--keywords", "nurse,maid", "--versus", "maid,cook")
+    assert result.exit_code == 2
+    assert "'maid' is in --keywords and in --versus" in " ".join(result.output.split())
+
+
 def test_generate_and_audit_under_a_quota(tiny: Any, tiny_sampled: Any) -> None:
     tiny_sampled.save_pretrained("map")
     Path("shares.csv").write_text("keyword,women\nnurse,100\ncook,0\n")
     few = ["--images", 2, "--steps", 1, "--map", "map", "--quota", "shares.csv"]
     ok("generate", "a portrait of a nurse", *few, "--out", "g")
-    assert {dict(row.assigned)["gender"] for row in runs.read_manifest(Path("g"))} == {"female"}
+    assert {dict(row.assigned)["gender"] for row in runs.read_rows(Place("g"))} == {"female"}
     asked = ["--keywords", "cook,nurse", "--attributes", "gender", "--template", "a {words}"]
     output = ok("audit", *asked, *few, "--judge", "test_audit:Shade", "--out", "run")
     assert "mapped, assigned gender" in output
@@ -307,6 +354,28 @@ def test_generate_and_audit_under_a_quota(tiny: Any, tiny_sampled: Any) -> None:
     assert [dict(cell)["gender"] for cell in rows.loc[rows["arm"] == "mapped", "assigned"]] == ["male"] * 2 + [
         "female"
     ] * 2
+
+
+def test_several_maps_become_one_each_with_a_strength(tiny: Any, tiny_sampled: Any) -> None:
+    whole, config = tiny_sampled.shifts, tiny_sampled.config
+    for place, name in ((slice(2), "gender"), (slice(2, 6), "race")):
+        shifts = GroupShifts({name: whole.groups[name]}, whole.down, whole.up[place], whole.bias[place])
+        own = replace(config, attributes={name: config.attributes[name]})
+        FairMap(torch.eye(32), shifts=shifts, config=own).save_pretrained(name)
+    call = ["generate", "a portrait of a nurse", "--images", 4, "--steps", 1, "--map", "gender", "--map", "race"]
+    ok(*call, "--out", "all")
+    ok(*call, "--strength", 0.5, "--out", "half")
+    ok(*call, "--strength", 1, "--strength", 0, "--out", "gender alone")
+    drawn = {name: generate(tiny, ["a portrait of a nurse"], images_per_prompt=4, fair_map=tiny_sampled, strength=part,
+                            num_inference_steps=1, progress=False).images
+             for name, part in (("all", 1.0), ("half", 0.5))}  # fmt: skip
+    for name, images in drawn.items():
+        found = [np.asarray(runs.read_image(path)).astype(int) for path in sorted(Path(name).rglob("*.png"))]
+        assert np.abs(np.array(found) - np.array([np.asarray(image) for image in images])).max() <= 1
+    rows = runs.read_manifest(Path("gender alone"))
+    assert sorted(dict(row.assigned)["gender"] for row in rows) == ["female", "female", "male", "male"]
+    result = run(*call, "--strength", 1, "--strength", 1, "--strength", 1)
+    assert "3 of --strength for 2 of --map" in result.output
 
 
 def test_shares_need_their_columns(tiny: Any) -> None:

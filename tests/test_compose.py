@@ -78,3 +78,34 @@ def test_what_does_not_belong_together_is_refused() -> None:
         compose(gender, gender)
     with pytest.raises(ValueError, match="map 2 is for embeddings 6 wide"):
         compose(gender, FairMap.identity(6))
+
+
+@pytest.mark.parametrize("strengths", [(0.5, 1.0), (1.0, 0.0), (2.0, -0.5)])
+def test_every_map_has_a_strength_of_its_own(strengths: tuple[float, float], tmp_path: Path) -> None:
+    """As if each had been applied with it; the strength of the whole comes on top for shifts, which add up."""
+    s, t = strengths
+    plain = [
+        FairMap(normal(8, 8, seed=i), normal(8, seed=i + 1), pooled_weight=normal(4, 4, seed=i + 2)) for i in (1, 5)
+    ]
+    x, pooled = normal(2, 5, 8, seed=20), normal(2, 4, seed=21)
+    whole = compose(*plain, strengths=strengths)
+    torch.testing.assert_close(whole(x), plain[1](plain[0](x, strength=s), strength=t), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(
+        whole.map_pooled(pooled), plain[1].map_pooled(plain[0].map_pooled(pooled, s), t), atol=1e-4, rtol=1e-4
+    )
+    gender, race = shifting("gender", GENDER, 2, 0), shifting("race", RACE, 3, 10)
+    both = FairMap.from_pretrained(compose(gender, race, strengths=strengths).save_pretrained(tmp_path))
+    cells = [(("gender", "male"), ("race", "white")), (("gender", "female"),)]
+    one, other = gender(x, cells=[c[:1] for c in cells]) - x, race(x, cells=[c[1:] for c in cells]) - x
+    torch.testing.assert_close(both(x, cells=cells), x + s * one + t * other, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(both(x, None, 0.5, cells), x + 0.5 * (s * one + t * other), atol=1e-4, rtol=1e-4)
+    expected = " + ".join("sampled" if part == 1 else f"sampled x {part:g}" for part in strengths)
+    assert both.config.route == expected
+
+
+def test_strengths_that_do_not_fit_are_refused() -> None:
+    gender, race = shifting("gender", GENDER, 2, 0), shifting("race", RACE, 3, 10)
+    with pytest.raises(ValueError, match="1 strengths for 2 maps"):
+        compose(gender, race, strengths=[1.0])
+    with pytest.raises(ValueError, match="strength is nan"):
+        compose(gender, race, strengths=[1.0, float("nan")])

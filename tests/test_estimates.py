@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,12 +9,13 @@ import numpy as np
 import pytest
 from test_audit import by_hand
 
-from fairmapping import metrics
+from fairmapping import metrics, tables
 from fairmapping.estimates import mean_over_keywords, mean_share
 from fairmapping.judges import records
 from fairmapping.pairs import bias_difference
 from fairmapping.report import report
 from fairmapping.results import Audit
+from fairmapping.store import Place
 
 
 def test_one_changed_picture_is_no_verdict() -> None:
@@ -101,10 +101,9 @@ def test_a_plain_prompt_that_holds_a_fitted_keyword_was_fitted() -> None:
 
 
 def test_a_half_written_file_of_judgements_is_refused(tmp_path: Path) -> None:
-    by_hand({"raw": {"nurse": "ffmm"}}).save(tmp_path)
-    settings = json.loads((tmp_path / "audit.json").read_text())
-    file = records.file_of(tmp_path, settings["judge"])
-    file.write_text("".join(file.read_text().splitlines(keepends=True)[:3]))
+    audit = by_hand({"raw": {"nurse": "ffmm"}})
+    audit.save(tmp_path)
+    records.write(Place(tmp_path), audit.settings["judge"], [tables.from_frame(audit.rows[:2])])
     with pytest.raises(ValueError, match=r"2 judgements of 4 images: judging did not finish"):
         Audit.load(tmp_path)
 

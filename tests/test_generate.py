@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import errno
+import hashlib
+import io
 import json
 import os
 import subprocess
@@ -13,15 +15,15 @@ import tiny
 import torch
 from PIL import Image
 
-from fairmapping import runs
+from fairmapping import draw, store, tables
 from fairmapping.attach import attached, is_attached
 from fairmapping.generate import call_defaults, generate, image_seed
 from fairmapping.policy import Decided
 from fairmapping.prompts import Prompt
 from fairmapping.quota import Quota
-from fairmapping.runs import Row
+from fairmapping.runs import Row, read_rows
+from fairmapping.store import Place, locked
 
-module = sys.modules[generate.__module__]  # fairmapping.generate is the function
 PROMPTS = [
     Prompt("a portrait of a doctor", "doctor", (), "a portrait of {}"),
     Prompt("a portrait of a female doctor", "doctor", (("gender", "female"),), "a portrait of {}"),
@@ -40,15 +42,17 @@ def contents(folder):
 
 
 def lines(folder):
-    return [json.loads(line) for line in (folder / "manifest.jsonl").read_text().splitlines()]
+    """The rows that were written, in the order of their blocks."""
+    files = sorted((folder / "rows").rglob("*.parquet"))
+    return [row for file in files for row in tables.rows_of(tables.decode(file.read_bytes(), str(file)))]
 
 
 @pytest.fixture
 def crashing(monkeypatch):
-    """Make the given call of a function of generate.py or runs.py raise, as if the process had been stopped there."""
+    """Make the given drawing of a block, or writing of a file, raise, as if the process had been stopped there."""
 
     def arrange(name, number, error=KeyboardInterrupt):
-        count, owner = 0, runs if hasattr(runs, name) else module
+        count, owner = 0, draw if name == "_draw" else store.os
         original = getattr(owner, name)
 
         def sometimes(*args, **kwargs):
@@ -112,8 +116,8 @@ def test_noise_depends_on_seed_prompt_and_index_alone(tiny_sd, monkeypatch):
 
 
 def test_batches_are_filled_across_prompts(tiny_sd, monkeypatch):
-    sizes, original = [], module._draw
-    monkeypatch.setattr(module, "_draw", lambda pipe, rows, call: sizes.append(len(rows)) or original(pipe, rows, call))
+    sizes, original = [], draw._draw
+    monkeypatch.setattr(draw, "_draw", lambda pipe, rows, call: sizes.append(len(rows)) or original(pipe, rows, call))
     generate(tiny_sd, PROMPTS, images_per_prompt=3, batch_size=4, **CALL)
     assert sizes == [4, 4, 1]
 
@@ -153,11 +157,13 @@ def test_a_folder_holds_images_manifest_and_settings(tiny_sd, tmp_path):
         "prompt": "a portrait of a female doctor",
         "keyword": "doctor",
         "template": "a portrait of {}",
-        "groups": [["gender", "female"]],
+        "groups": (("gender", "female"),),
         "index": 0,
         "seed": image_seed(0, PROMPTS[1].text, 0),
-        "assigned": [],
-        "mapped": [],
+        "assigned": (),
+        "mapped": (),
+        "bytes": (folder / result.rows[2].image).stat().st_size,
+        "digest": hashlib.sha256((folder / result.rows[2].image).read_bytes()).hexdigest()[:16],
     }
     assert result.rows[2].image.startswith("images/raw/a-portrait-of-a-female-doctor-")
     assert result.rows[2].image.endswith("/0000.png")
@@ -165,11 +171,11 @@ def test_a_folder_holds_images_manifest_and_settings(tiny_sd, tmp_path):
     assert settings["call"] == {"num_inference_steps": 2, "guidance_scale": 3.0, "negative_prompt": "a hat"}
     assert settings["pipeline"] == "StableDiffusionPipeline"
     assert settings["arms"] == {"raw": {"map": None, "strength": None}}
-    assert not [path for path in contents(folder) if path.endswith(".part")]
+    assert {path.split("/")[0] for path in contents(folder)} == {"images", "rows", "settings.json"}
 
 
 @pytest.mark.parametrize(
-    ("name", "number"), [("_draw", 1), ("_draw", 3), ("save_image", 1), ("save_image", 6), ("append", 2), ("append", 3)]
+    ("name", "number"), [("_draw", 1), ("_draw", 3), ("replace", 2), ("replace", 6), ("replace", 8), ("replace", 12)]
 )
 def test_a_stopped_run_ends_like_an_undisturbed_one(tiny_sd, tmp_path, crashing, name, number):
     call = {"images_per_prompt": 3, "batch_size": 4, "fair_map": tiny.random_map(tiny_sd)} | CALL
@@ -179,22 +185,26 @@ def test_a_stopped_run_ends_like_an_undisturbed_one(tiny_sd, tmp_path, crashing,
         generate(tiny_sd, PROMPTS, out=tmp_path / "stopped", **call)
     assert not is_attached(tiny_sd)
     stopped = tmp_path / "stopped"
-    for line in lines(stopped) if (stopped / "manifest.jsonl").exists() else []:
-        Image.open(stopped / line["image"]).load()  # whatever the manifest names is there and whole
+    for line in lines(stopped):
+        Image.open(stopped / line["image"]).load()  # whatever the rows name is there and whole
     repair()
     resumed = generate(tiny_sd, PROMPTS, out=stopped, **call)
     assert resumed.rows == whole.rows
     assert contents(stopped) == contents(whole.folder)
 
 
-def test_a_torn_last_line_is_drawn_again(tiny_sd, tmp_path):
-    call = {"images_per_prompt": 3, "batch_size": 2} | CALL
-    whole = generate(tiny_sd, PROMPTS, out=tmp_path / "whole", **call)
-    generate(tiny_sd, PROMPTS, out=tmp_path / "torn", **call)
-    manifest = tmp_path / "torn" / "manifest.jsonl"
-    manifest.write_bytes(manifest.read_bytes()[:-20])
-    generate(tiny_sd, PROMPTS, out=tmp_path / "torn", **call)
-    assert contents(tmp_path / "torn") == contents(whole.folder)
+@pytest.mark.parametrize(
+    "damage", [lambda data: b"", lambda data: data[:-20], lambda data: data[:99] + b"oops" + data[103:]]
+)
+@pytest.mark.parametrize("kind", ["files", "webdataset"])
+def test_damaged_rows_are_made_again(tiny_sd, tmp_path, damage, kind):
+    call = {"images_per_prompt": 3, "batch_size": 4, "store": kind} | CALL
+    generate(tiny_sd, PROMPTS, out=tmp_path, **call)
+    before = contents(tmp_path)
+    file = sorted((tmp_path / "rows" / "raw").iterdir())[1]
+    file.write_bytes(damage(file.read_bytes()))
+    generate(tiny_sd, PROMPTS, out=tmp_path, **call)
+    assert contents(tmp_path) == before
 
 
 def test_a_lost_image_is_drawn_again_and_listed_once(tiny_sd, tmp_path):
@@ -218,19 +228,33 @@ def test_a_torn_image_is_drawn_again(tiny_sd, tmp_path):
 
 
 def test_a_full_disk_names_the_file(tiny_sd, tmp_path, monkeypatch):
-    def full(self, file, format=None, pnginfo=None):
-        raise OSError(errno.ENOSPC, "No space left on device")
+    original, space = Path.open, [2]
 
-    monkeypatch.setattr(Image.Image, "save", full)
+    class Full(io.BufferedWriter):
+        def write(self, data):
+            space[0] -= 1
+            if space[0] < 0:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return super().write(data)
+
+    def full(self, mode="r", **options):
+        return Full(io.FileIO(self, "w")) if mode == "wb" else original(self, mode, **options)
+
+    whole = generate(tiny_sd, PROMPTS, out=tmp_path / "whole", **CALL)
+    monkeypatch.setattr(Path, "open", full)
     with pytest.raises(OSError, match=r"No space left on device: .*0000\.png"):
-        generate(tiny_sd, PROMPTS, out=tmp_path, **CALL)
+        generate(tiny_sd, PROMPTS, out=tmp_path / "full", **CALL)
+    assert len(contents(tmp_path / "full")) == 2  # the settings and one image: nothing half written
+    space[0] = 100
+    generate(tiny_sd, PROMPTS, out=tmp_path / "full", **CALL)
+    assert contents(tmp_path / "full") == contents(whole.folder)
 
 
 HOLD = """
 import sys
 from pathlib import Path
-from fairmapping import runs
-with runs.locked(Path(sys.argv[1])):
+from fairmapping.store import Place, locked
+with locked(Place(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -241,7 +265,7 @@ def test_two_processes_do_not_write_one_folder(tiny_sd, tmp_path):
         [sys.executable, "-c", HOLD, str(tmp_path)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        env=os.environ | {"PYTHONPATH": str(Path(runs.__file__).parents[1])},
+        env=os.environ | {"PYTHONPATH": str(Path(store.__file__).parents[1])},
     )
     with other:
         try:
@@ -259,24 +283,23 @@ def test_two_processes_do_not_write_one_folder(tiny_sd, tmp_path):
 
 def test_a_lock_nests_in_one_process_and_goes_with_an_error(tmp_path):
     lock = tmp_path / "run" / ".lock"
-    with pytest.raises(KeyboardInterrupt), runs.locked(tmp_path / "run"):
-        with runs.locked(tmp_path / "run"):
+    with pytest.raises(KeyboardInterrupt), locked(Place(tmp_path / "run")):
+        with locked(Place(tmp_path / "run")):
             assert lock.exists()
         assert lock.exists()
         raise KeyboardInterrupt
     assert not lock.exists()
     for left in ("", json.dumps({"pid": 1, "host": "elsewhere"})):
         lock.write_text(left)
-        with pytest.raises(RuntimeError, match="at work on"), runs.locked(tmp_path / "run"):
+        with pytest.raises(RuntimeError, match="at work on"), locked(Place(tmp_path / "run")):
             pass
         assert lock.read_text() == left
 
 
-def test_a_damaged_manifest_is_named(tiny_sd, tmp_path):
-    generate(tiny_sd, PROMPTS, out=tmp_path, **CALL)
-    manifest = tmp_path / "manifest.jsonl"
-    manifest.write_text("nonsense\n" + manifest.read_text())
-    with pytest.raises(ValueError, match="line 1 of .*manifest.jsonl is no row"):
+def test_a_folder_of_before_rows_were_parquet_is_refused(tiny_sd, tmp_path):
+    (tmp_path / "settings.json").write_text("{}")
+    (tmp_path / "manifest.jsonl").write_text("")
+    with pytest.raises(ValueError, match=r"before rows were Parquet .*give another folder"):
         generate(tiny_sd, PROMPTS, out=tmp_path, **CALL)
 
 
@@ -292,8 +315,8 @@ def test_a_run_grows(tiny_sd, tmp_path):
     kept = contents(tmp_path)
     second = generate(tiny_sd, PROMPTS, images_per_prompt=3, out=tmp_path, **CALL)
     assert set(first.rows) < set(second.rows)
-    assert len(lines(tmp_path)) == len(second) == 9
-    assert {row.image for row in second} == {line["image"] for line in lines(tmp_path)}
+    assert len(read_rows(Place(tmp_path))) == len(second) == 9
+    assert set(read_rows(Place(tmp_path))) == set(second.rows)
     for row in first:
         assert contents(tmp_path)[row.image] == kept[row.image]
 
@@ -394,7 +417,7 @@ def test_a_keyword_s_own_targets_hold_for_its_prompts_and_for_strings_with_it(ti
     assert set(genders[4:]) == {"female", "male"}
 
 
-@pytest.mark.parametrize(("name", "number"), [("_draw", 2), ("append", 2)])
+@pytest.mark.parametrize(("name", "number"), [("_draw", 2), ("replace", 8)])
 def test_a_stopped_run_under_a_quota_ends_like_an_undisturbed_one(tiny_sd, tmp_path, crashing, name, number):
     call = {"images_per_prompt": 3, "batch_size": 4, "fair_map": tiny.sampled_map(tiny_sd), "quota": "even"} | CALL
     whole = generate(tiny_sd, PROMPTS, out=tmp_path / "whole", **call)
@@ -403,7 +426,7 @@ def test_a_stopped_run_under_a_quota_ends_like_an_undisturbed_one(tiny_sd, tmp_p
         generate(tiny_sd, PROMPTS, out=tmp_path / "stopped", **call)
     repair()
     resumed = generate(tiny_sd, PROMPTS, out=tmp_path / "stopped", **call)
-    assert resumed.rows == whole.rows == runs.read_manifest(whole.folder)
+    assert resumed.rows == whole.rows == read_rows(Place(whole.folder))
     assert contents(tmp_path / "stopped") == contents(whole.folder)
 
 
@@ -438,13 +461,6 @@ def test_a_quota_that_cannot_be_kept_is_refused_before_anything_is_written(tiny_
         generate(tiny_sd, PROMPTS, fair_map=fair_map, quota=quota, out=tmp_path / "run", **CALL)
     assert not (tmp_path / "run").exists()
     assert not is_attached(tiny_sd)
-
-
-def test_a_manifest_of_before_there_were_quotas_is_read(tiny_sd, tmp_path):
-    result = generate(tiny_sd, PROMPTS, out=tmp_path, **CALL)
-    old = [{name: value for name, value in line.items() if name != "assigned"} for line in lines(tmp_path)]
-    (tmp_path / "manifest.jsonl").write_text("".join(json.dumps(line) + "\n" for line in old))
-    assert generate(tiny_sd, PROMPTS, out=tmp_path, **CALL).rows == runs.read_manifest(tmp_path) == result.rows
 
 
 def test_the_pipeline_comes_back_as_it_was(crashing):

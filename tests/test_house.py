@@ -22,8 +22,9 @@ PACKAGE = Path(fairmapping.__file__).parent
 # A module may import those further up, never one on its own line or below. Modules of a subpackage go by the
 # subpackage's name and may import each other.
 ROAD = (
-    {"english", "wordfiles", "mapconfig", "metrics", "progress", "runs"},
-    {"estimates", "prompts"},
+    {"english", "wordfiles", "mapconfig", "metrics", "progress", "store", "clip"},
+    {"estimates", "prompts", "tables", "features", "kid"},
+    {"runs"},
     {"shifts", "pairs", "agreement", "detect", "receipts"},
     {"mapfile"},
     {"mapping"},
@@ -38,13 +39,17 @@ ROAD = (
     {"text_route"},
     {"provenance"},
     {"policy"},
-    {"attach", "modular"},
+    {"attach", "modular", "plan"},
+    {"draw", "ledger"},
+    {"work"},
+    {"cluster"},
     {"generate"},
+    {"showcase"},
     {"denoiser_route", "calibration"},
     {"calibrated_route"},
     {"fit"},
     {"results"},
-    {"audit"},
+    {"audit", "quality"},
     {"compare"},
     {"words", "charts"},
     {"sources"},
@@ -54,10 +59,13 @@ ROAD = (
     {"demo", "app"},
     {"cli"},
 )
-ALONE = {"english", "wordfiles", "mapconfig", "metrics", "progress", "runs"}
+ALONE = {"english", "wordfiles", "mapconfig", "metrics", "progress", "store", "clip"}
 KNOW_DIFFUSERS = {"embed", "attach", "modular", "generate", "portraits", "pipelines"}
 NO_TORCH = {
+    "store",
+    "tables",
     "runs",
+    "ledger",
     "english",
     "wordfiles",
     "prompts",
@@ -65,6 +73,8 @@ NO_TORCH = {
     "metrics",
     "progress",
     "estimates",
+    "features",
+    "quality",
     "pairs",
     "agreement",
     "detect",
@@ -158,9 +168,10 @@ def test_who_knows_what(path: Path) -> None:
 
 def test_what_is_imported_is_declared() -> None:
     table = tomllib.loads((PACKAGE.parents[1] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = table["optional-dependencies"]
     requirements = [
         *table["dependencies"],
-        *(line for extra in table["optional-dependencies"].values() for line in extra),
+        *(line for extra in extras.values() for line in extra),
     ]
     declared = {re.split(r"[^\w-]", line)[0].replace("-", "_") for line in requirements}
     used = set().union(*(foreign(path) for path in modules())) - {"fairmapping", *sys.stdlib_module_names}

@@ -10,6 +10,8 @@ from pathlib import Path
 import tiny
 from hub import hub
 
+from fairmapping.showcase import showcase
+
 PUSH = """
 import sys
 from fairmapping import FairMap
@@ -24,6 +26,7 @@ for name in ("me/my-map", "me/other"):
     found, own = FairMap.from_pretrained(name), FairMap.from_pretrained(sys.argv[1])
     assert all(torch.equal(a, b) for a, b in zip(found.state_dict().values(), own.state_dict().values(), strict=True))
     assert found.detector.digest == own.detector.digest and found.config == own.config
+    assert found.pictures == own.pictures and len(own.pictures) == 1
 again = FairMap.from_pretrained("me/my-map", local_files_only=True, revision="main")
 try:
     FairMap.from_pretrained("me/none")
@@ -47,13 +50,16 @@ def run(code: str, folder: Path, endpoint: str, home: Path) -> str:
 
 
 def test_a_map_goes_to_the_hub_and_comes_back(tiny_sdxl, tmp_path):
-    folder = tiny.sampled_map(tiny_sdxl).save_pretrained(tmp_path / "map")
+    fair_map = tiny.sampled_map(tiny_sdxl)
+    showcase(tiny_sdxl, fair_map, ["a portrait of a doctor"], num_inference_steps=1, progress=False)
+    folder = fair_map.save_pretrained(tmp_path / "map")
     repositories = tmp_path / "hub"
     (repositories / "me" / "empty").mkdir(parents=True)
     with hub(repositories) as endpoint:
         assert "/commit/" in run(PUSH, folder, endpoint, tmp_path / "one")
         pushed = {path.name for path in (repositories / "me" / "my-map").iterdir()}
-        assert pushed == {"README.md", "config.json", "detector.json", "lexicon.json.gz", "model.safetensors"}
+        files = {"README.md", "config.json", "detector.json", "lexicon.json.gz", "model.safetensors", "picture-0.png"}
+        assert pushed == files
         told = run(PULL, folder, endpoint, tmp_path / "two")
     assert "refused there is no folder me/none" in told
     assert "has no config.json" in told

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fairmapping import tables
 from fairmapping.judges import Judge, Judgement, confusion, load_judge, records
+from fairmapping.store import Place
 
 
 class Shade:
@@ -105,22 +107,23 @@ def test_every_image_gets_its_answer_in_order(folder: tuple[Path, list[dict[str,
     assert judged[1]["light"] == "night"
     assert judged[149]["light"] == "day"
     assert judged[149]["light_p"] == pytest.approx(149 / 255, abs=1e-4)
-    header, saved = records.read(records.file_of(path, records.describe(Shade())))
-    assert header["judge"] == "shade"
-    assert saved == judged
+    saved = records.read(Place(path), records.describe(Shade()))
+    assert tables.about(saved)["judge"] == "shade"
+    assert tables.rows_of(saved) == judged
+    assert [file.name for file in (path / "judgements").iterdir()] == ["shade.parquet"]
 
 
 def test_an_interrupted_judge_goes_on_where_it_stopped(folder: tuple[Path, list[dict[str, Any]]]) -> None:
     path, rows = folder
     with pytest.raises(KeyboardInterrupt):
         records.judge_images(Interrupted(), rows, path, progress=False)
-    log = records.file_of(path, records.describe(Shade()))
-    log.write_text(log.read_text() + '{"image": "64.png", "fa')  # the line that the interruption tore
+    (lot,) = (path / "judgements").rglob("*.parquet")
+    (lot.parent / "torn.parquet").write_bytes(lot.read_bytes()[:-20])
     again = Shade()
     judged = records.judge_images(again, rows, path, progress=False)
     assert again.seen == 150 - 64
     assert judged == records.judge_images(Shade(), rows, path / ".." / path.name, progress=False)
-    assert len(records.read(log)[1]) == 150
+    assert len(records.read(Place(path), records.describe(Shade()))) == 150
 
 
 def test_an_image_that_changed_is_judged_again(folder: tuple[Path, list[dict[str, Any]]]) -> None:
@@ -140,14 +143,18 @@ def test_another_version_of_a_judge_judges_anew(folder: tuple[Path, list[dict[st
     assert other.seen == 150
 
 
-def test_a_broken_line_is_named(folder: tuple[Path, list[dict[str, Any]]]) -> None:
+@pytest.mark.parametrize("damage", [lambda data: data[:-9], lambda data: data[:90] + b"oops" + data[94:]])
+def test_damaged_answers_are_named_and_judged_again(folder: tuple[Path, list[dict[str, Any]]], damage: Any) -> None:
     path, rows = folder
-    records.judge_images(Shade(), rows, path, progress=False)
-    log = records.file_of(path, records.describe(Shade()))
-    lines = log.read_text().splitlines()
-    log.write_text("\n".join([lines[0], "{oops", *lines[2:]]) + "\n")
-    with pytest.raises(ValueError, match="line 2 of .*shade.jsonl is not JSON"):
-        records.read(log)
+    judged = records.judge_images(Shade(), rows, path, progress=False)
+    described = records.describe(Shade())
+    file = path / records.file_of(described)
+    file.write_bytes(damage(file.read_bytes()))
+    with pytest.raises(ValueError, match=r"shade\.parquet is no readable Parquet file .*same call of audit"):
+        records.read(Place(path), described)
+    again = Shade()
+    assert records.judge_images(again, rows, path, progress=False) == judged
+    assert again.seen == 150
 
 
 def test_missing_images_and_miscounting_judges_are_refused(folder: tuple[Path, list[dict[str, Any]]]) -> None:

@@ -18,6 +18,7 @@ from fairmapping import charts, lists, words
 from fairmapping.metrics import Interval
 from fairmapping.report import report
 from fairmapping.results import Audit
+from fairmapping.store import Place
 
 VOID = {"meta", "link", "img", "br", "hr"}
 FITTED = ["judge", "clerk"]
@@ -245,13 +246,29 @@ def test_words_for_what_is_missing() -> None:
 
 
 def test_a_sprite_holds_every_picture(tmp_path: Path) -> None:
-    files = []
-    for level in range(8):
-        Image.new("RGB", (64, 64), (30 * level, 0, 0)).save(tmp_path / f"{level}.png")
-        files.append(tmp_path / f"{level}.png")
-    made = charts.sprite(files, columns=6)
+    place, files = Place(tmp_path), [f"{level}.png" for level in range(8)]
+    for level, name in enumerate(files):
+        Image.new("RGB", (64, 64), (30 * level, 0, 0)).save(tmp_path / name)
+    made = charts.sprite(place, files, columns=6)
     assert made is not None
     assert made[0].startswith("data:image/png;base64,")
     assert made[1:] == (6 * 66 - 2, 2 * 66 - 2)
-    assert charts.sprite([*files, tmp_path / "gone.png"]) is None
-    assert charts.sprite([]) is None
+    assert charts.sprite(place, [*files, "gone.png"]) is None
+    assert charts.sprite(place, []) is None
+    (tmp_path / "0.png").write_bytes(b"torn")
+    assert charts.sprite(place, files) is None
+
+
+def test_other_papers_measures_cells_and_tests_are_shown(tmp_path: Path) -> None:
+    found = by_hand(
+        {"raw": {"nurse": "f" * 20, "cook": "mmmf"}, "mapped": {"nurse": "f" * 8 + "m" * 12, "cook": "mmff"}},
+        attributes={"gender": ["female", "male"], "cue": ["medical", "food", "plain"]},
+    )
+    page = report(found, tmp_path / "report.html").read_text()
+    assert "1 of 2 keywords changed measurably" in page or "1 of 2 occupations changed measurably" in page
+    assert "p of change (Holm)" in page and "&lt; .001" in page
+    assert "parity gap (EquiSteer)" in page and "fairness (FairImagen)" in page
+    assert "Cells of gender and cue" in page and "female, plain" in page
+    one = by_hand({"raw": {"nurse": "fffm"}})
+    page = report(one, tmp_path / "one.html").read_text()
+    assert "changed measurably" not in page and "p of change" not in page and "Cells of" not in page

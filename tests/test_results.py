@@ -167,3 +167,61 @@ def test_a_quota_is_told_from_the_settings() -> None:
     assert not by_hand(answers, map={"keywords": [], "quota": None}).sampled
     assert not by_hand(answers, map={"keywords": []}).sampled
     assert not by_hand(answers).sampled
+
+
+def test_the_table_of_cells_by_hand() -> None:
+    asked = {"gender": ["female", "male"], "race": ["asian", "white"]}
+    found = two({"raw": {"nurse": "fa fa fa mw", "cook": "mw mw fb 00"}}, attributes=asked).cells()
+    shares = found.set_index(["gender", "race"])["share"]
+    assert shares.to_dict() == pytest.approx(
+        {("female", "asian"): 0.375, ("female", "white"): 0, ("male", "asian"): 0, ("male", "white"): 0.625}
+    )
+    assert found["count"].tolist() == [3, 0, 0, 3]
+    assert set(found["n"]) == {6} and set(found["even"]) == {0.25}
+    assert found["apart"].tolist() == pytest.approx([0.375**2, 0.375 * 0.625, 0.625 * 0.375, 0.625**2])
+    assert (found["low"] <= found["share"]).all() and (found["share"] <= found["high"]).all()
+    by_race = two({"raw": {"nurse": "fa fa fa mw"}}, attributes=asked).cells(["race"])
+    assert by_race[["race", "share"]].values.tolist() == [["asian", 0.75], ["white", 0.25]]
+
+
+def test_cells_of_nothing() -> None:
+    found = two({"raw": {"nurse": "00 00"}})
+    assert found.cells()["n"].tolist() == [0] * 6
+    assert found.cells()["share"].isna().all()
+    assert not len(found.cells(keywords=[]))
+    with pytest.raises(ValueError, match="no attributes"):
+        found.cells([])
+
+
+def test_every_keyword_is_tested_and_holms_correction_is_applied() -> None:
+    raw = {"nurse": "f" * 30, "cook": "m" * 20, "clerk": "ffmm0", "ghost": "00"}
+    mapped = {"nurse": "f" * 15 + "m" * 15, "cook": "m" * 17 + "f" * 3, "clerk": "ffmmf", "ghost": "ff"}
+    found = by_hand({"raw": raw, "mapped": mapped}).tests("gender").set_index("keyword")
+    assert found[["n", "changed", "gained", "lost"]].values.tolist() == [[30, 15, 0, 15], [20, 3, 3, 0], [4, 0, 0, 0]]
+    assert found["effect"].tolist() == [-0.5, 0.15, 0]
+    assert found["p"].tolist() == pytest.approx([2 * 0.5**15, 0.25, 1])
+    assert found["p_holm"].tolist() == pytest.approx([3 * 2 * 0.5**15, 0.5, 1])
+    assert ((found["low"] < found["effect"]) & (found["effect"] < found["high"])).all()
+    one = by_hand({"raw": raw, "mapped": mapped}).tests("gender", keywords=["nurse"])
+    assert one["p_holm"].tolist() == one["p"].tolist()
+    with pytest.raises(ValueError, match="needs both arms"):
+        by_hand({"raw": raw}).tests("gender")
+    with pytest.raises(ValueError, match="cannot be tested"):
+        by_hand({"raw": {"nurse": "ff"}, "mapped": {"nurse": "00"}}).tests("gender")
+
+
+def test_of_several_groups_the_one_that_changed_most_is_named() -> None:
+    found = two({"raw": {"nurse": "fw " * 12}, "mapped": {"nurse": "fa " * 7 + "fb " * 2 + "fw " * 3}})
+    line = found.tests("race").iloc[0]
+    assert (line["group"], line["gained"], line["lost"], line["changed"]) == ("white", 0, 9, 9)
+    # Of the 512 ways round that the 9 changes may have gone, 4 are as far out: all from white to each race, or back.
+    assert line["p"] == pytest.approx(4 * 0.5**9)
+
+
+def test_after_early_stopping_shares_have_confidence_sequences() -> None:
+    answers = {"raw": {"nurse": "f" * 30 + "m" * 10}}
+    plain, early = by_hand(answers), by_hand(answers, stop_at=0.1)
+    assert (plain.stopped_early, early.stopped_early) == (False, True)
+    ends = early.table("gender")[["female_low", "female_high"]].iloc[0]
+    assert tuple(ends) == pytest.approx(metrics.confidence_sequence(30, 40))
+    assert tuple(plain.table("gender")[["female_low", "female_high"]].iloc[0]) == pytest.approx(metrics.wilson(30, 40))

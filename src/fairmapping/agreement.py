@@ -26,8 +26,10 @@ def as_named(rows: pd.DataFrame, arms: Sequence[str], attributes: Groups, column
     lines = []
     for arm in arms:
         part = explicit[explicit["arm"] == arm]
+        number, cells = pd.factorize(part[column].to_numpy())  # few cells, and many rows
         for attribute, groups in attributes.items():
-            wanted = part[column].map(lambda cell, name=attribute: dict(cell).get(name))
+            asked = pd.array([dict(cell).get(attribute) for cell in cells], dtype=object)
+            wanted = pd.Series(asked.take(number), index=part.index)
             for group in ["all", *(name for name in groups if (wanted == name).any())]:
                 chosen = wanted.notna() if group == "all" else wanted == group
                 images = part[chosen]

@@ -7,7 +7,8 @@ a subclass of the same name and module: its ``__call__`` announces that the next
 and ``save_pretrained`` writes what it would have written.
 
 Not mapped: the negative prompt, ``prompt_embeds`` that the caller passes in, and ``encode_prompt`` called outside of a
-call, so :func:`fairmapping.embed.encode` sees the encoder itself. ``from_pipe`` makes a new, unattached object.
+call, so :func:`fairmapping.embed.encode` sees the encoder itself. ``from_pipe`` makes a new, unattached object. Who
+makes the embeddings, as prompt weighting does, maps them by :func:`map_embeds`.
 
 Which prompts are mapped, and in which attributes, a detector decides (:mod:`fairmapping.detect`). A map with group
 shifts also needs to know which groups each image is for: a quota draws them, one cell an image.
@@ -20,12 +21,13 @@ import inspect
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 from .embed import Encoding, check_pipeline, read, watched
-from .fingerprint import fingerprint
+from .fingerprint import check_encoder
 from .policy import Attachment, Decided, DetectorSource, detector_of, quota_of
 from .prompts import Cell
 from .quota import Quota, QuotaSource
@@ -34,7 +36,7 @@ from .receipts import Receipt
 if TYPE_CHECKING:
     from .mapping import FairMap
 
-__all__ = ["attach", "attached", "detach", "is_attached", "receipts"]
+__all__ = ["MappedEmbeds", "attach", "attached", "detach", "is_attached", "map_embeds", "receipts"]
 
 
 def attach(
@@ -68,7 +70,7 @@ def attach(
     if is_attached(pipe):
         raise RuntimeError(f"this {type(pipe).__name__} has a map attached already; detach(pipe) it first")
     check_pipeline(pipe)
-    fair_map.check_encoder(fingerprint(pipe))
+    check_encoder(fair_map, pipe)
     if not isinstance(quota, Decided):
         quota = quota_of(fair_map, quota)
     attachment = Attachment(fair_map, strength, quota, detector_of(fair_map, detector))
@@ -113,6 +115,51 @@ def receipts(pipe: Any) -> list[Receipt]:
     if not is_attached(pipe):
         raise RuntimeError(f"this {type(pipe).__name__} has no map attached")
     return list(vars(type(pipe))["_attachment"].receipts)
+
+
+class MappedEmbeds(NamedTuple):
+    """What :func:`map_embeds` returns; ``receipts`` tell what was done to each row."""
+
+    prompt_embeds: Tensor
+    pooled_prompt_embeds: Tensor | None
+    receipts: list[Receipt]
+
+
+@torch.no_grad()
+def map_embeds(
+    fair_map: FairMap,
+    prompts: str | Sequence[str],
+    prompt_embeds: Tensor,
+    pooled_prompt_embeds: Tensor | None = None,
+    *,
+    mask: Tensor | None = None,
+    strength: float = 1.0,
+    quota: QuotaSource | None = None,
+    detector: DetectorSource = "auto",
+) -> MappedEmbeds:
+    """Map embeddings that the caller made, prompt weighting by compel among them, to be passed to a pipeline.
+
+    ``prompt_embeds`` (N, L, D), ``pooled_prompt_embeds`` (N, P) and ``mask`` (N, L), true on text, are of the positive
+    prompts. ``prompts`` are their texts, one a row or one for all, in plain words without weights: the detector and the
+    quota go by them. Strength, quota and detector are :func:`attach`'s, and rows that it leaves alone come back bit
+    for bit. A Quota counts the rows as drawn for when they are mapped.
+
+    Raises ValueError for other numbers of rows, another width than the map's, pooled embeddings missing where the map
+    has a pooled part, and as :func:`attach` does. Which encoder made the embeddings is not checked beyond the width.
+    """
+    if not isinstance(prompt_embeds, Tensor) or prompt_embeds.ndim != 3:
+        shape = tuple(getattr(prompt_embeds, "shape", ()))
+        raise ValueError(f"prompt_embeds are {type(prompt_embeds).__name__} {shape}; a tensor (N, L, D) is needed")
+    rows = len(prompt_embeds)
+    texts = [prompts] * rows if isinstance(prompts, str) else list(prompts)
+    if len(texts) != rows or pooled_prompt_embeds is not None and len(pooled_prompt_embeds) != rows:
+        pooled = "no" if pooled_prompt_embeds is None else len(pooled_prompt_embeds)
+        raise ValueError(f"{len(texts)} prompts for {rows} rows of embeddings and {pooled} pooled; give one a row")
+    if fair_map.pooled_width is not None and pooled_prompt_embeds is None:
+        raise ValueError("the map has a part for pooled embeddings; give pooled_prompt_embeds too")
+    attachment = Attachment(fair_map, strength, quota_of(fair_map, quota), detector_of(fair_map, detector))
+    moved = attachment.move(prompt_embeds, mask, pooled_prompt_embeds, *attachment.plan(texts))
+    return MappedEmbeds(*moved, attachment.receipts)
 
 
 def _mapping_class(cls: Any, attachment: Attachment) -> type:

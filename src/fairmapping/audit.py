@@ -1,7 +1,8 @@
 """Assess: draw images of every prompt, judge each, and keep what was found as an Audit.
 
-A run is a folder: the images and their manifest (:mod:`fairmapping.generate`), ``judgements/<judge>.jsonl`` with one
-line an image, and ``audit.json`` with the settings. Each stage goes on where an interruption left it.
+A run is a folder, or any address that fsspec knows: the images and their rows (:mod:`fairmapping.generate`),
+``judgements/<judge>.parquet`` with a row an image, and ``audit.json`` with the settings. Block by block it goes on
+where an interruption left it (:mod:`fairmapping.work`).
 """
 
 from __future__ import annotations
@@ -9,20 +10,20 @@ from __future__ import annotations
 import json
 import os
 import platform
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import __version__, lists, runs
+from . import __version__, lists
 from .judges import Judge, load_judge, records
 from .prompts import Attribute, Prompt
-from .results import SCHEMA_VERSION, Audit, Comparison, frame
+from .results import SCHEMA_VERSION, Audit, Comparison
+from .store import Place, locked
 
 if TYPE_CHECKING:
+    from .cluster import Cluster
     from .mapping import FairMap
     from .policy import DetectorSource
     from .quota import QuotaSource
@@ -45,10 +46,15 @@ def audit(
     detector: DetectorSource = "auto",
     baseline: bool = True,
     expected: Mapping[str, Mapping[str, str]] | None = None,
+    batch_size: int = 16,
+    store: str = "files",
+    ray: str | Cluster | None = None,
     progress: bool = True,
     **call_kwargs: Any,
 ) -> Audit:
-    """Draw `images_per_prompt` images of every prompt, judge them, and save the audit in the folder `out`.
+    """Draw `images_per_prompt` images of every prompt, judge them, and save the audit in the folder or at the address
+    `out`. `pipe`, `out`, `batch_size`, `store` and `ray` are as in :func:`fairmapping.generate`; on a cluster a judge
+    is best given by name or import path.
 
     With `fair_map` both arms are drawn, "raw" and "mapped", on the same seeds. A plain string is taken as a neutral
     prompt and is its own keyword; :func:`fairmapping.prompts.specific` makes prompts that name a group. An
@@ -67,55 +73,52 @@ def audit(
     was made with other settings;
     RuntimeError where another process works on the folder.
     """
-    judge = load_judge(judge)
-    asked = asked_of(attributes, judge)
-    out = Path(out)
-
-    from .generate import call_defaults, check, generate  # here, so that reading an audit needs no torch
-    from .policy import detector_of, quota_of
-
-    started = time.perf_counter()
-    common = {"images_per_prompt": images_per_prompt, "out": out, "seed": seed, "progress": progress, **call_kwargs}
+    reader = load_judge(judge)
+    asked = asked_of(attributes, reader)
     if fair_map is None and not baseline:
         raise ValueError(
             "baseline=False leaves the images without a map out, and no fair_map is given: nothing to draw"
         )
-    arms: list[dict[str, Any]] = [{"arm": "raw"}] if baseline else []
-    mapping, drawn_by = None, quota_of(fair_map, quota, seed=seed)
+
+    from . import work  # here, so that reading an audit needs no torch
+    from .cluster import hands_of
+    from .plan import Order
+    from .policy import detector_of, quota_of
+
+    place, drawn_by = Place(out), quota_of(fair_map, quota, seed=seed)
+    common: dict[str, Any] = {"images_per_prompt": images_per_prompt, "seed": seed, "batch_size": batch_size}
+    common |= {"store": store, "call": call_kwargs}
+    orders = [Order(prompts, arm="raw", **common)] if baseline else []
+    mapping = None
     if fair_map is not None:
-        arms.append(
-            {"arm": "mapped", "fair_map": fair_map, "strength": strength, "quota": drawn_by, "detector": detector}
-        )
+        mapped: dict[str, Any] = {"fair_map": fair_map, "strength": strength, "quota": drawn_by, "detector": detector}
+        orders.append(Order(prompts, arm="mapped", **mapped, **common))
         decides = detector_of(fair_map, detector)
         mapping = asdict(fair_map.config) | {
             "strength": strength,
             "detector": "off" if decides is None else decides.digest,
         }
         mapping["quota"] = None if drawn_by is None else drawn_by.settings()
-    for arm in arms:  # the mapped one may be refused too, and should be before hours go into the raw one
-        check(pipe, prompts, **arm, **common)
-    with runs.locked(out):
-        drawn = [row for arm in arms for row in generate(pipe, prompts, **arm, **common).rows]
-        generated = time.perf_counter()
-        judged = records.judge_images(judge, [_plain(asdict(row)) for row in drawn], out, progress=progress)
-
+    job = work.Job(tuple(orders), place, judge)
+    told = work.run(hands_of(ray, pipe, job), job, progress=progress)
+    keywords = [prompt.keyword for prompt in job.ledgers[0].plan.asked]
     settings = {
         "schema_version": SCHEMA_VERSION,
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "model": _model(pipe),
+        "model": told["model"],
         "attributes": asked,
-        "judge": records.describe(judge),
+        "judge": records.describe(reader),
         "images_per_prompt": images_per_prompt,
         "seed": seed,
-        "call": call_defaults(pipe) | call_kwargs,
+        "call": told["call"],
         "map": mapping,
-        "expected": expected_of([row.keyword for row in drawn], judge) if expected is None else expected,
-        "seconds": {"generate": round(generated - started, 1), "judge": round(time.perf_counter() - generated, 1)},
+        "expected": expected_of(keywords, reader) if expected is None else expected,
+        "seconds": told["seconds"],
         "versions": versions_of(),
     }
     # Through JSON once, so that a fresh audit and a loaded one hold the same plain values.
-    result = Audit(frame(judged), json.loads(json.dumps(settings, default=str)), out)
-    result.save(out)
+    result = Audit.of(place, json.loads(json.dumps(settings, default=str)))
+    result.save_settings(place)
     return result
 
 
@@ -128,14 +131,14 @@ def rescore(folder: str | os.PathLike[str], judge: str | Judge | None = None, *,
     old = Audit.load(folder)
     if judge is None:
         return old
-    judge = load_judge(judge)
+    judge, place = load_judge(judge), Place(folder)
     settings = old.settings | {"judge": records.describe(judge), "attributes": asked_of(list(old.attributes), judge)}
     settings["expected"] = {name: known for name, known in old.settings["expected"].items() if name in judge.attributes}
-    images = [_plain(row) for row in old.rows.to_dict("records")]
-    with runs.locked(Path(folder)):
-        judged = records.judge_images(judge, images, Path(folder), progress=progress)
-    result = Audit(frame(judged), settings, Path(folder))
-    result.save(folder)
+    asked = [name for name in records.ASKED if name in old.rows]
+    with locked(place):
+        records.judge_images(judge, old.rows[asked].to_dict("records"), place, progress=progress)
+        result = Audit.of(place, settings)
+        result.save_settings(place)
     return result
 
 
@@ -173,21 +176,6 @@ def expected_of(keywords: Iterable[str], judge: Judge) -> dict[str, dict[str, st
         if known:
             found[attribute] = known
     return found
-
-
-_PLAIN = ("image", "arm", "prompt", "keyword", "template", "groups", "seed", "assigned", "mapped")
-
-
-def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: row[name] for name in _PLAIN}
-
-
-def _model(pipe: Any) -> dict[str, str]:
-    from . import portraits  # here, as in audit()
-
-    own = portraits.is_portraits(pipe)
-    name = "portraits" if own else str(getattr(pipe, "name_or_path", None) or type(pipe).__name__)
-    return {"name": name, "pipeline": type(pipe).__name__}
 
 
 def versions_of() -> dict[str, str]:

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from . import metrics
 from .embed import Embeddings, cut_off, encode
 from .language_bias import Correlation, Distance, LanguageBias, positions
 from .prompts import (
@@ -42,20 +43,32 @@ def measure(
     templates: Sequence[str] = DEFAULT_TEMPLATES,
     distance: Distance = "pooled",
     fair_map: FairMap | None = None,
+    association: bool = False,
     batch_size: int = 64,
     progress: bool = False,
 ) -> LanguageBias:
     """The language bias of a pipeline's text encoder, after ``fair_map`` where one is given.
 
+    association: also encode the words of every group in the keyword's place (without an article, as some are plurals),
+    for :meth:`LanguageBias.associations` and :meth:`LanguageBias.weat`. Their cosines are between the means over the
+    words of the prompts, whatever the ``distance``. The map moves all prompts, as it does for the distances.
+
     Raises ValueError for a map of another encoder, and where :mod:`fairmapping.prompts` refuses what is asked for.
     """
     _check_distance(distance)
     if fair_map is not None:
-        from .fingerprint import fingerprint
+        from .fingerprint import check_encoder
 
-        fair_map.check_encoder(fingerprint(pipe))
+        check_encoder(fair_map, pipe)
     contrasts = Contrasts.encode(pipe, keywords, attributes, templates, batch_size=batch_size, progress=progress)
-    return (contrasts if fair_map is None else contrasts.map(fair_map)).bias(distance)
+    contrasts = contrasts if fair_map is None else contrasts.map(fair_map)
+    found = contrasts.bias(distance)
+    if not association:
+        return found
+    words = [word for attribute in contrasts.attributes for group in attribute.groups for word in group.words]
+    texts = [_with_word(template, word) for word in words for template in contrasts.templates]
+    encoded = encode(pipe, texts, batch_size=batch_size)
+    return replace(found, cosines=contrasts.cosines(encoded if fair_map is None else _mapped(encoded, fair_map)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,11 +132,8 @@ class Contrasts:
 
     def map(self, fair_map: FairMap) -> Contrasts:
         """All embeddings after the map."""
-        moved = []
-        for part in (self.neutral, self.specific):
-            pooled = None if part.pooled is None else fair_map.map_pooled(part.pooled)
-            moved.append(Embeddings(fair_map(part.sequence, part.mask), part.mask, pooled))
-        return replace(self, neutral=moved[0], specific=moved[1], mapped=True)
+        neutral, specific = (_mapped(part, fair_map) for part in (self.neutral, self.specific))
+        return replace(self, neutral=neutral, specific=specific, mapped=True)
 
     def differences(self, distance: Distance) -> dict[str, Tensor]:
         """Per attribute (A, T, groups, l, D): specific less neutral, for A subjects in T templates.
@@ -166,6 +176,18 @@ class Contrasts:
         mapped = self.mapped or matrix is not None
         return LanguageBias(self.keywords, self.attributes, self.templates, distance, mapped, distances, spreads)
 
+    def cosines(self, words: Embeddings) -> dict[str, np.ndarray]:
+        """Per attribute (K, words): cosines between the neutral prompts and ``words``, those of every word of every
+        group in each template, word by word; the mean over the templates."""
+        templates = len(self.templates)
+        keywords, others = (  # (T, K or words, D)
+            part.double().view(-1, templates, part.shape[1]).transpose(0, 1).numpy()
+            for part in (self._means[0], _mean_of_words(words))
+        )
+        found = metrics.cosines(keywords, others).mean(0)
+        ends = np.cumsum([sum(len(group.words) for group in item.groups) for item in self.attributes])
+        return dict(zip((item.name for item in self.attributes), np.split(found, ends[:-1], 1), strict=True))
+
     @cached_property
     def _means(self) -> tuple[Tensor, Tensor]:
         """The mean over the words of each neutral and of each specific prompt: a fit needs them three times."""
@@ -183,6 +205,15 @@ def can_be_even(d: np.ndarray) -> np.ndarray:
     article already differs: a distance of zero stays zero under every linear map, so such a term says nothing.
     """
     return d.min(-1) > 1e-5 * d.mean()
+
+
+def _mapped(embeddings: Embeddings, fair_map: FairMap) -> Embeddings:
+    pooled = None if embeddings.pooled is None else fair_map.map_pooled(embeddings.pooled)
+    return Embeddings(fair_map(embeddings.sequence, embeddings.mask), embeddings.mask, pooled)
+
+
+def _with_word(template: str, word: str) -> str:
+    return template.replace("{words}", word).replace("{}", word)
 
 
 def _mean_of_words(embeddings: Embeddings) -> Tensor:

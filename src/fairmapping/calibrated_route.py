@@ -22,7 +22,7 @@ from .judges import Judge, load_judge
 from .mapconfig import MapConfig, versions
 from .mapping import FairMap
 from .prompts import VARIED_TEMPLATES, Attribute, adjectives, neutral
-from .runs import write_text
+from .store import write_text
 
 if TYPE_CHECKING:
     from .targets import Targets

@@ -11,9 +11,10 @@ import base64
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from markupsafe import Markup
+
+from .store import Place
 
 __all__ = ["Point", "axis", "dumbbell", "interval_track", "sprite", "scatter", "stack"]
 
@@ -119,21 +120,24 @@ def scatter(
     return _svg(parts, height + 20, "scatter", label)
 
 
-def sprite(files: Sequence[Path], *, columns: int = 6, side: int = 96) -> tuple[str, int, int] | None:
-    """Thumbnails on one PNG as a data URI, with its width and height in pixels; None where an image is missing.
+def sprite(place: Place, names: Sequence[str], *, columns: int = 6, side: int = 96) -> tuple[str, int, int] | None:
+    """Thumbnails of these images of a run on one PNG as a data URI, with its width and height in pixels; None where an
+    image is missing or cannot be read.
 
     Images of up to `side` pixels are kept as they are, larger ones are scaled down to it.
     """
     from PIL import Image
 
-    if not files or not all(file.exists() for file in files):
-        return None
     thumbnails = []
-    for file in files:
-        with Image.open(file) as image:
-            picture = image.convert("RGB")
+    for name in names:
+        try:
+            picture = place.image(name)
+        except (FileNotFoundError, ValueError):
+            return None
         picture.thumbnail((side, side), Image.Resampling.LANCZOS)
         thumbnails.append(picture)
+    if not thumbnails:
+        return None
     gap, width, height = 2, max(p.width for p in thumbnails), max(p.height for p in thumbnails)
     rows = -(-len(thumbnails) // columns)
     size = (columns * (width + gap) - gap, rows * (height + gap) - gap)

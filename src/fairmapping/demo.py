@@ -104,7 +104,7 @@ def demo(
         )
 
     say(f"Measuring the bias of the language model on {len(fitted) + len(others)} occupations")
-    bias = measure(pipe, [*fitted, *others], ATTRIBUTES, progress=progress)
+    bias = measure(pipe, [*fitted, *others], ATTRIBUTES, association=True, progress=progress)
     text = map_of("text", "a map of the texts, as the paper has it,")
     state = out / "maps" / "sampled.partial"
     sampled = map_of("sampled", "a shift towards each group", steps=plan.steps, images=plan.fit_images, resume=state)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import partial, reduce
 from itertools import product
 from typing import Any
 
@@ -18,12 +18,15 @@ __all__ = [
     "by_keyword",
     "cell_counts",
     "clipped",
-    "corrected_bias",
+    "corrected_mean",
     "frame",
+    "independent",
     "mean_from_target",
     "mean_over_keywords",
     "mean_share",
     "named",
+    "pair_counts",
+    "over_keywords",
     "paired",
     "share_of",
     "summed",
@@ -38,35 +41,37 @@ def frame(judged: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     """Judged rows as the DataFrame of an Audit."""
     judged = list(judged)
     rows = pd.DataFrame(judged)
-    for name in ("groups", "assigned"):  # audits of before there were quotas lack the latter
+    for name in ("groups", "assigned"):  # rows that no quota was asked for may lack the latter
         rows[name] = [tuple((attribute, group) for attribute, group in row.get(name) or ()) for row in judged]
     return rows
 
 
 def by_keyword(
-    neutral: pd.DataFrame, attribute: str, groups: Sequence[str], confusion: np.ndarray | None
+    neutral: pd.DataFrame,
+    attribute: str,
+    groups: Sequence[str],
+    confusion: np.ndarray | None,
+    interval: Callable[..., tuple[Any, Any]] = metrics.wilson,
 ) -> pd.DataFrame:
     """The table that :meth:`fairmapping.results.Audit.table` describes, of the rows of neutral prompts.
 
-    confusion (K, K): the judge's, where its card has one.
+    confusion (K, K): the judge's, where its card has one. interval: of k and n, for the shares.
     """
-    by = neutral.groupby(["arm", "keyword"], sort=False)
-    table = by.agg(
-        images=("image", "size"),
-        no_face=("faces", lambda faces: int((faces == 0).sum())),
-        several=("faces", lambda faces: int((faces > 1).sum())),
-        judged=(attribute, "count"),
-    )
-    counts = np.stack([by[attribute].agg(lambda labels, g=group: int((labels == g).sum())) for group in groups], -1)
+    by = neutral.groupby(["arm", "keyword"], sort=False, observed=True)
+    number, faces = by.ngroup().to_numpy(), neutral["faces"].to_numpy()
+    table = by.agg(images=("faces", "size"))
+    for name, chosen in (("no_face", faces == 0), ("several", faces > 1)):
+        table[name] = np.bincount(number[chosen], minlength=len(table))
+    judged = np.bincount(number[neutral[attribute].notna().to_numpy()], minlength=len(table))
+    counts = _counted(number, len(table), _places(neutral[attribute], groups), len(groups))
     table["n"] = counts.sum(-1)
-    table["other"] = table.pop("judged") - table["n"]
-    low, high = metrics.wilson(counts, table[["n"]].to_numpy())
+    table["other"] = judged - table["n"]
+    low, high = interval(counts, table[["n"]].to_numpy())
     none = table["n"].to_numpy() == 0
     parts = {"_count": counts, "": metrics.shares(counts), "_low": low, "_high": high}
     if confusion is not None:
-        total = table[["n"]].to_numpy(float)
-        corrected = metrics.correct_counts(counts, confusion)
-        parts["_corrected"] = np.divide(corrected, total, out=np.full_like(corrected, np.nan), where=total > 0)
+        names = ("_corrected", "_corrected_low", "_corrected_high")
+        parts |= dict(zip(names, metrics.corrected_shares(counts, confusion, resamples=300), strict=True))
     for index, group in enumerate(groups):
         for suffix, values in parts.items():
             table[f"{group}{suffix}"] = values[:, index]
@@ -80,22 +85,58 @@ def cell_counts(neutral: pd.DataFrame, groups: Mapping[str, Sequence[str]]) -> d
     """Arm -> counts, a row per keyword and a column per cell of the product of the attributes' groups, unseen ones
     too. groups: attribute -> those asked about."""
     cells = list(product(*groups.values()))
-    seen = neutral[list(groups)].apply(tuple, axis=1) if len(neutral) else pd.Series(dtype=object)
-    place = {cell: number for number, cell in enumerate(cells)}
-    numbers = neutral.assign(cell=seen.map(place))
-    found: dict[str, pd.DataFrame] = {}
-    for arm, part in numbers.groupby("arm", sort=False):
-        by = {
-            keyword: np.bincount(rows["cell"].dropna().astype(int), minlength=len(cells))
-            for keyword, rows in part.groupby("keyword", sort=False)
-        }
-        found[str(arm)] = pd.DataFrame(list(by.values()), index=list(by), columns=cells)
-    return found
+    place = np.zeros(len(neutral), int)
+    for attribute, names in groups.items():
+        found = _places(neutral[attribute], names)
+        place = np.where((place >= 0) & (found >= 0), place * len(names) + found, -1)
+    by = neutral.groupby(["arm", "keyword"], sort=False, observed=True)
+    counts = _counted(by.ngroup().to_numpy(), by.ngroups, place, len(cells))
+    table = pd.DataFrame(counts, index=by.size().index, columns=pd.Index(cells, tupleize_cols=False))
+    arms = table.index.get_level_values("arm")
+    return {str(arm): table[arms == arm].droplevel("arm") for arm in dict.fromkeys(arms)}
+
+
+def pair_counts(pairs: pd.DataFrame, keywords: Sequence[str], groups: Sequence[str]) -> np.ndarray:
+    """(N, K, K): the pairs of :func:`paired` for each of N keywords by their raw and their mapped group. Pairs with a
+    group that was not asked about are in none."""
+    number = pd.Index(keywords).get_indexer(pairs.index.get_level_values("keyword"))
+    raw, mapped = (_places(pairs[arm], groups) for arm in ("raw", "mapped"))
+    place = np.where((raw >= 0) & (mapped >= 0) & (number >= 0), raw * len(groups) + mapped, -1)
+    return _counted(number, len(keywords), place, len(groups) ** 2).reshape(-1, len(groups), len(groups))
+
+
+def _places(labels: pd.Series, groups: Sequence[str]) -> np.ndarray:
+    """The place of each label among the groups, -1 for none of them."""
+    return pd.Index(groups).get_indexer(labels)
+
+
+def _counted(number: np.ndarray, numbers: int, place: np.ndarray, places: int) -> np.ndarray:
+    """(numbers, places): how many rows have both; a place of -1 counts nowhere."""
+    known = place >= 0
+    both = number[known] * places + place[known]
+    return np.bincount(both, minlength=numbers * places).reshape(numbers, places)
+
+
+def independent(cells: np.ndarray) -> np.ndarray:
+    """Shares of the cells of several attributes (K_1, K_2, ...), if these had nothing to do with each other: the
+    products of their marginal shares, in the same shape."""
+    every = range(cells.ndim)
+    sides = [cells.sum(tuple(axis for axis in every if axis != own)) for own in every]
+    return np.asarray(reduce(np.multiply, np.ix_(*sides)))
 
 
 def paired(rows: pd.DataFrame, attribute: str) -> pd.DataFrame:
-    """Labels of both arms side by side, where both arms have a judged face."""
-    return rows.pivot(index=["keyword", "prompt", "seed"], columns="arm", values=attribute).dropna()
+    """Labels of both arms side by side, where both arms have a judged face: columns raw and mapped, indexed by keyword,
+    prompt and seed. Rows without a seed are in no pair."""
+    keys = ["keyword", "prompt", "seed"]
+    rows = rows[rows["seed"].notna()]
+    raw, mapped = (rows.loc[rows["arm"] == arm, [*keys, attribute]] for arm in ("raw", "mapped"))
+    if len(raw) == len(mapped) and all(np.array_equal(raw[key], mapped[key]) for key in keys):  # as audit() has them
+        both = raw.rename(columns={attribute: "raw"}).assign(mapped=mapped[attribute].to_numpy())
+    else:
+        both = raw.merge(mapped, on=keys, suffixes=("_raw", "_mapped"), validate="one_to_one")
+        both = both.rename(columns={f"{attribute}_{arm}": arm for arm in ("raw", "mapped")})
+    return both.dropna(subset=["raw", "mapped"]).set_index(keys)
 
 
 def share_of(k: int, n: int) -> Interval:
@@ -106,22 +147,56 @@ def share_of(k: int, n: int) -> Interval:
     return Interval(k / n, float(low), float(high), n)
 
 
-def mean_over_keywords(
-    counts: np.ndarray, measure: metrics.Measure, *, within: metrics.Measure | None = None
-) -> Interval:
+def mean_over_keywords(counts: np.ndarray, measure: metrics.Measure) -> Interval:
     """Mean of a measure of bias over the keywords of counts (N, K), its interval inside the range of the measure.
 
-    within: the measure whose range that is, by default `measure` itself. Where every keyword shows one group only,
-    drawing anew has no spread: Wilson's bound on the share of that group, over all images, is carried to the measure.
+    The interval is a bootstrap over keywords and the images within them. The seeds of one prompt are drawn apart from
+    those of every other (:func:`fairmapping.generate.image_seed`), so images are nested in keywords, and each
+    keyword's score already carries the noise of its images: drawing the keywords anew shows both (Davison and
+    Hinkley, Bootstrap Methods, 1997, section 3.8). Of fewer than 8 keywords the images are drawn anew as well. Where
+    every keyword shows one group only, drawing anew has no spread: Wilson's bound on the share of that group, over
+    all images, is carried to the measure.
     """
+    return _in_range(_resampled(counts, measure), counts, measure)
+
+
+def corrected_mean(counts: np.ndarray, confusion: np.ndarray, *, draws: int = 100, seed: int = 0) -> Interval:
+    """Mean over keywords of the pairwise bias of counts (N, K), corrected for the judge's errors by its confusion
+    matrix (K, K).
+
+    The interval is that of :func:`mean_over_keywords` with the correction's own uncertainty in it: for each of
+    `draws` error rates that the judge's card leaves open (:func:`fairmapping.metrics.judge_draws`) the keywords are
+    drawn anew 20 times, and of few of them their shares too, from what the images leave open. Correction makes
+    noise larger, and a mean of sizes grows with noise, so the figure lies above its limit for many images by more
+    than the uncorrected one does.
+    """
+    judged = counts[counts.sum(-1) > 0]
+    if not len(judged):
+        return Interval(np.nan, np.nan, np.nan, 0)
+    rng = np.random.default_rng(seed)
+    means = []
+    for rates in metrics.judge_draws(confusion, draws, rng):
+        rows = rng.integers(len(judged), size=(20, len(judged)))
+        if len(judged) >= FEW:
+            means.append(_corrected_bias(judged, rates)[rows].mean(1))
+        else:
+            means.append(_corrected_bias(metrics.share_draws(judged[rows], rng), rates).mean(1))
+    value = float(_corrected_bias(judged, confusion).mean())
+    low, high = value + np.quantile(means, (0.025, 0.975)) - np.mean(means)
+    found = Interval(value, float(low), float(high), len(judged))
+    found = found if found.high - found.low > NOTHING else replace(found, low=np.nan, high=np.nan)
+    return _in_range(found, judged, metrics.pairwise_bias)
+
+
+def _in_range(found: Interval, counts: np.ndarray, measure: metrics.Measure) -> Interval:
+    """The interval inside the range of the measure; without any spread, what Wilson's bound allows."""
     k = counts.shape[-1]
-    scored = within or measure
-    ends = scored(np.stack([np.eye(k)[0], np.full(k, 1 / k)]))
-    found = clipped(_resampled(counts, measure), float(ends.min()), float(ends.max()))
+    ends = measure(np.stack([np.eye(k)[0], np.full(k, 1 / k)]))
+    found = clipped(found, float(ends.min()), float(ends.max()))
     if found.n and not found.high > found.low and (counts.max(-1) == counts.sum(-1)).all():
         total = int(counts.sum())
         least = max(float(metrics.wilson(total, total)[0]), 1 / k)
-        bound = float(scored(np.append(least, np.full(k - 1, (1 - least) / (k - 1)))))
+        bound = float(measure(np.append(least, np.full(k - 1, (1 - least) / (k - 1)))))
         return replace(found, low=min(bound, found.value), high=max(bound, found.value))
     return found
 
@@ -154,6 +229,22 @@ def mean_share(counts: np.ndarray, index: int) -> Interval:
     return found
 
 
+def over_keywords(values: np.ndarray, errors: np.ndarray, *, resamples: int = 2000, seed: int = 0) -> Interval:
+    """Mean of the values (N,) of keywords, with the interval of drawing the keywords anew, each by its own standard
+    error (N,) too where they are fewer than 8. No interval where neither is known."""
+    n = len(values)
+    if n >= FEW or not n:
+        return metrics.bootstrap_mean(values)
+    rng = np.random.default_rng(seed)
+    rows = rng.integers(n, size=(resamples, n))
+    known = np.where(np.isnan(errors), errors[~np.isnan(errors)].mean() if (~np.isnan(errors)).any() else 0, errors)
+    means = (values[rows] + known[rows] * rng.standard_normal(rows.shape)).mean(1)
+    value = float(values.mean())
+    low, high = value + np.quantile(means, (0.025, 0.975)) - means.mean()
+    found = Interval(value, float(low), float(high), n)
+    return found if found.high - found.low > NOTHING else replace(found, low=np.nan, high=np.nan)
+
+
 def named(interval: Interval, name: str) -> dict[str, float]:
     """The interval as columns of a table: its value under `name`, low, high."""
     return {name: interval.value, "low": interval.low, "high": interval.high}
@@ -183,8 +274,7 @@ def target_shares(
     return [shares.get(group, 0.0) for group in groups]
 
 
-def corrected_bias(confusion: np.ndarray, counts: Any) -> Any:
-    """Pairwise bias of counts (..., K) after the judge's errors are corrected."""
+def _corrected_bias(counts: Any, confusion: np.ndarray) -> Any:
     return metrics.pairwise_bias(metrics.correct_counts(counts, confusion))
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from .metrics import Interval, bootstrap_mean
+from . import metrics
+from .metrics import Association, Interval, bootstrap_mean
 from .prompts import Attribute
 
 if TYPE_CHECKING:
@@ -46,7 +47,9 @@ class LanguageBias:
 
     ``distances``: per attribute (keywords, templates, groups), from the neutral prompt to each specific version.
     ``spreads``: per attribute (keywords, templates), their standard deviation over their mean. With the distance
-    "position" both are means over the positions at which all groups differ from the neutral prompt.
+    "position" both are means over the positions at which all groups differ from the neutral prompt. ``cosines``, where
+    they were asked for: per attribute (keywords, words), between the neutral prompt and every word of every group in
+    the keyword's place, group by group, the mean over the templates.
     """
 
     keywords: tuple[str, ...]
@@ -56,6 +59,7 @@ class LanguageBias:
     mapped: bool
     distances: Mapping[str, np.ndarray]
     spreads: Mapping[str, np.ndarray]
+    cosines: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def bias(self, attribute: str) -> np.ndarray:
         """(keywords,) language bias of one attribute, the mean over the templates; 0 is even."""
@@ -92,6 +96,42 @@ class LanguageBias:
         figures = (spearman.statistic, spearman.pvalue, pearson.statistic, pearson.pvalue)
         return Correlation(owner.name, group, len(known), *(float(figure) for figure in figures))
 
+    def associations(self, group: str, attribute: str | None = None) -> pd.DataFrame:
+        """Is a keyword nearer to the words of ``group`` than to those of the other groups? One row per keyword:
+        keyword, difference (of the mean cosines), effect (Cohen's d) and p (two-sided, by permutation of the words):
+        :func:`fairmapping.metrics.association`.
+
+        With few words there are few partitions: of 5 against 5, no p is below 2 / 252, and so none would pass a
+        correction over many keywords. :meth:`weat` is the test of a set of them. Raises ValueError where no cosines
+        were asked for.
+        """
+        import pandas as pd
+
+        own, others = self._to_words(group, attribute)
+        difference, effect, p = metrics.association(own, others)
+        return pd.DataFrame({"keyword": self.keywords, "difference": difference, "effect": effect, "p": p})
+
+    def weat(self, x: Iterable[str], y: Iterable[str], group: str, attribute: str | None = None) -> Association:
+        """Are the keywords ``x`` nearer to the words of ``group``, against those of the other groups, than the keywords
+        ``y`` are? The word embedding association test (:func:`fairmapping.metrics.weat`).
+
+        Raises ValueError where no cosines were asked for, for unknown keywords, one in both, or fewer than 2 of a set.
+        """
+        own, others = self._to_words(group, attribute)
+        scores = own.mean(1) - others.mean(1)
+        first, second = positions(self.keywords, x), positions(self.keywords, y)
+        if both := set(first) & set(second):
+            raise ValueError(f"keyword {self.keywords[min(both)]!r} is in both sets; a test needs two different ones")
+        return metrics.weat(scores[first], scores[second])
+
+    def _to_words(self, group: str, attribute: str | None) -> tuple[np.ndarray, np.ndarray]:
+        """Cosines to the words of the group (keywords, words), and to those of the other groups."""
+        owner = self._owner(group, attribute)
+        if owner.name not in self.cosines:
+            raise ValueError("no cosines were measured; call measure(..., association=True)")
+        of = np.array([item.name == group for item in owner.groups for _ in item.words])
+        return self.cosines[owner.name][:, of], self.cosines[owner.name][:, ~of]
+
     def table(self, attribute: str | None = None) -> pd.DataFrame:
         """One row per attribute and keyword, the most biased first: keyword, attribute, bias, nearest (the group that
         the neutral prompt is nearest to) and, where one ``attribute`` is asked for, the distance to each of its groups.
@@ -120,6 +160,7 @@ class LanguageBias:
             keywords=tuple(self.keywords[i] for i in index),
             distances={name: values[index] for name, values in self.distances.items()},
             spreads={name: values[index] for name, values in self.spreads.items()},
+            cosines={name: values[index] for name, values in self.cosines.items()},
         )
 
     def _attribute(self, name: str) -> Attribute:

@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+import html
 import json
+import math
 import platform
+import re
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-__all__ = ["SCHEMA_VERSION", "MapConfig", "model_card", "read_config", "versions"]
+__all__ = [
+    "MOST_PICTURES",
+    "SCHEMA_VERSION",
+    "MapConfig",
+    "model_card",
+    "picture_name",
+    "probe_distance",
+    "read_config",
+    "versions",
+]
 
 SCHEMA_VERSION = 3
+MOST_PICTURES = 16  # on a model card
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +43,8 @@ class MapConfig:
     ``route`` is how the map was fitted (see :func:`fairmapping.fit`), ``targets`` what shares it was fitted for, or
     draws the groups from (:meth:`fairmapping.targets.Targets.to_dict`). Routes that go through the denoiser report
     their ``loss`` as a part of what it is without the map, and ``images``, how many were drawn; ``judge`` is the one
-    that a calibration asked, and ``rounds`` its figures round by round.
+    that a calibration asked, and ``rounds`` its figures round by round. ``pictures`` tells how those on the model card
+    were drawn (:func:`fairmapping.showcase.showcase`): model, prompts, which of them were mapped, seed, call.
     """
 
     encoder: dict[str, Any] = field(default_factory=dict)
@@ -62,6 +77,7 @@ class MapConfig:
     held_out_bias_after: dict[str, float] = field(default_factory=dict)
     relative_change: float | None = None
     held_out_relative_change: float | None = None
+    pictures: dict[str, Any] = field(default_factory=dict)
     seconds: float | None = None
     versions: dict[str, str] = field(default_factory=dict)
     schema_version: int = SCHEMA_VERSION
@@ -104,7 +120,28 @@ def read_config(content: bytes, path: Path) -> tuple[MapConfig, dict[str, str]]:
             raise ValueError(f"{path}: {item.name} is {own!r}, no {kind.__name__}; save or fetch the map again")
     if config.encoder and not all(isinstance(config.encoder.get(key), list) for key in ("encoders", "probe")):
         raise ValueError(f"{path}: encoder lacks the lists encoders and probe; save or fetch the map again")
+    told = config.pictures
+    if told and not (
+        all(isinstance(told.get(name), list) and len(told[name]) <= MOST_PICTURES for name in ("prompts", "mapped"))
+        and len(told["prompts"]) == len(told["mapped"])
+        and isinstance(told.get("call"), dict)
+    ):
+        raise ValueError(f"{path}: pictures is no account of pictures ({str(told)[:80]}); save or fetch the map again")
     return config, checksums
+
+
+def probe_distance(own: Mapping[str, Any], other: Mapping[str, Any], *, pooled: bool) -> float:
+    """How far the probes of two fingerprints are apart, as a part of the longer of both; the larger of the distances of
+    the sequence and, with ``pooled``, of the pooled embeddings. Infinite where they cannot be compared."""
+    distances = [0.0]
+    for name in ("probe", "pooled_probe"):
+        if name == "pooled_probe" and not (pooled and name in own and name in other):
+            continue  # maps of before know one probe
+        first, second = own[name], other[name]
+        scale = max(math.hypot(*first), math.hypot(*second)) or 1.0
+        far = math.dist(first, second) / scale if len(first) == len(second) else math.inf
+        distances.append(math.inf if math.isnan(far) else far)
+    return max(distances)
 
 
 def model_card(config: MapConfig, width: int, pooled_width: int | None) -> str:
@@ -139,7 +176,7 @@ def model_card(config: MapConfig, width: int, pooled_width: int | None) -> str:
     return _CARD.format(
         encoder=encoder,
         widths=f"{width} wide{pooled}",
-        figures=_figures(config),
+        figures=_figures(config) + _pictures(config.pictures),
         settings="\n".join(f"- {line}" for line in used),
     )
 
@@ -192,6 +229,38 @@ def _figures(config: MapConfig) -> str:
         beside = "" if held is None else f" ({held:.1%} on held-out keywords)"
         lines += ["", f"Mapped embeddings are {config.relative_change:.1%} away from the originals on average{beside}."]
     return "\n".join([*lines, ""])
+
+
+def picture_name(index: int) -> str:
+    """The file of a model card's picture."""
+    return f"picture-{index}.png"
+
+
+def _pictures(told: Mapping[str, Any]) -> str:
+    """The pictures with how they were drawn, so that anyone can draw them again."""
+    if not told:
+        return ""
+    extra = "".join(f", {name}={value!r}" for name, value in told["call"].items())
+    images, seed = told.get("images"), told.get("seed")
+    call = f"fairmapping.generate(pipe, prompts, images_per_prompt={images}, seed={seed}{extra})"
+    lines = [
+        *("", "## Before and after", ""),
+        f"Drawn by {_plain(told.get('model'))}. In each picture the upper row is drawn without the map and the lower "
+        f"with it, at strength {_plain(told.get('strength'))}, from the same noise: `{_plain(call, code=True)}`. "
+        f"{_plain(told.get('chosen'))} All images of these seeds are shown, none picked. So few say little about "
+        "shares, and the model may draw them otherwise on another machine.",
+    ]
+    for index, (prompt, mapped) in enumerate(zip(told["prompts"], told["mapped"], strict=True)):
+        done = f"mapped in {' and '.join(map(str, mapped))}" if mapped else "left alone by the detector"
+        lines += ["", f"**{_plain(prompt)}**: {_plain(done)}", ""]
+        lines.append(f"![{_plain(prompt)}: without the map above, with it below]({picture_name(index)})")
+    return "\n".join([*lines, ""])
+
+
+def _plain(text: Any, *, code: bool = False) -> str:
+    """What a reader sees as this text, whatever marks of Markdown or HTML are in it."""
+    line = " ".join(str(text).split())[:300]
+    return line.replace("`", "'") if code else re.sub(r"([\\`*_\[\]~|!#])", r"\\\1", html.escape(line, quote=False))
 
 
 def _shown(value: Any) -> str:

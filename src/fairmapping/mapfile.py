@@ -6,27 +6,34 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from .detect import Detector, Lexicon, default_lexicon
-from .mapconfig import MapConfig, read_config
+from .mapconfig import MOST_PICTURES, MapConfig, picture_name, read_config
 
 __all__ = ["read", "write"]
 
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
 DETECTOR, LEXICON = "detector.json", "lexicon.json.gz"
-FILES = [CONFIG, WEIGHTS, DETECTOR, LEXICON, CARD]
+PICTURES = [picture_name(index) for index in range(MOST_PICTURES)]
+FILES = [CONFIG, WEIGHTS, DETECTOR, LEXICON, CARD, *PICTURES]
 # More than any map of an encoder holds; what is larger is not read into memory.
 LARGEST = {CONFIG: 64 * 2**20, DETECTOR: 64 * 2**20, LEXICON: 16 * 2**20, WEIGHTS: 8 * 2**30}
+LARGEST |= dict.fromkeys(PICTURES, 8 * 2**20)
 
 
 def write(
-    folder: str | os.PathLike[str], tensors: Mapping[str, Tensor], config: MapConfig, detector: Detector, card: str
+    folder: str | os.PathLike[str],
+    tensors: Mapping[str, Tensor],
+    config: MapConfig,
+    detector: Detector,
+    card: str,
+    pictures: Sequence[bytes] = (),
 ) -> Path:
     """Write the files into ``folder`` and return it. Raises FileExistsError where a file is in its place."""
     from safetensors.torch import save
@@ -40,14 +47,18 @@ def write(
         LEXICON: detector.lexicon.content,
         DETECTOR: _json(detector.to_dict()),
         CARD: card.encode(),
+        **dict(zip(PICTURES, pictures, strict=False)),
     }
-    checksums = {name: hashlib.sha256(contents[name]).hexdigest() for name in (WEIGHTS, DETECTOR)}
+    signed = (WEIGHTS, DETECTOR, *PICTURES[: len(pictures)])
+    checksums = {name: hashlib.sha256(contents[name]).hexdigest() for name in signed}
     contents[CONFIG] = _json(asdict(config) | {"sha256": checksums})
     with tempfile.TemporaryDirectory(dir=folder, prefix=".saving-") as temporary:
         for name, content in contents.items():
             (Path(temporary) / name).write_bytes(content)
         for name in contents:
             os.replace(Path(temporary) / name, folder / name)
+    for name in PICTURES[len(pictures) :]:  # of a map that was here before
+        (folder / name).unlink(missing_ok=True)
     return folder
 
 
@@ -57,8 +68,9 @@ def _json(values: Mapping[str, Any]) -> bytes:
 
 def read(
     folder_or_hub_id: str | os.PathLike[str], revision: str | None, **hub: Any
-) -> tuple[dict[str, Tensor], MapConfig, Detector | None]:
-    """The tensors, the configuration and the detector of a saved map; None for one saved before there were any.
+) -> tuple[dict[str, Tensor], MapConfig, Detector | None, tuple[bytes, ...]]:
+    """The tensors, the configuration, the detector (None for a map saved before there were any) and the model card's
+    pictures, none where one of them is gone.
 
     Raises FileNotFoundError where there is none, ValueError for one that is damaged or of a newer schema.
     """
@@ -79,7 +91,10 @@ def read(
         raise ValueError(
             f"{folder / WEIGHTS} is no readable safetensors file ({error}); save or fetch it again"
         ) from error
-    return tensors, config, _detector(folder, checksums) if DETECTOR in checksums else None
+    pictures = _pictures(folder, checksums, len(config.pictures.get("prompts", ())))
+    if not pictures:
+        config = replace(config, pictures={})
+    return tensors, config, _detector(folder, checksums) if DETECTOR in checksums else None, pictures
 
 
 def _content(folder: Path, name: str) -> bytes:
@@ -96,6 +111,18 @@ def _checked(folder: Path, name: str, checksums: Mapping[str, str]) -> bytes:
     if name in checksums and hashlib.sha256(content).hexdigest() != checksums[name]:
         raise ValueError(f"{folder / name} is not the file that {CONFIG} was written with; save or fetch the map again")
     return content
+
+
+def _pictures(folder: Path, checksums: Mapping[str, str], count: int) -> tuple[bytes, ...]:
+    """The pictures as they are: nothing decodes them. They are no part of what the map does, so they may be missing."""
+    names = PICTURES[:count]
+    if not all(name in checksums and (folder / name).is_file() for name in names):
+        return ()
+    contents = tuple(_checked(folder, name, checksums) for name in names)
+    for name, content in zip(names, contents, strict=True):
+        if not content.startswith(b"\x89PNG\r\n\x1a\n"):
+            raise ValueError(f"{folder / name} is no PNG file; save or fetch the map again")
+    return contents
 
 
 def _detector(folder: Path, checksums: Mapping[str, str]) -> Detector:

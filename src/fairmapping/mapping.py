@@ -18,13 +18,13 @@ from torch import Tensor, nn
 
 from . import mapfile
 from .detect import Detector
-from .mapconfig import SCHEMA_VERSION, MapConfig, model_card
+from .mapconfig import SCHEMA_VERSION, MapConfig, model_card, probe_distance
 from .prompts import Cell
 from .shifts import GroupShifts
 
-__all__ = ["SCHEMA_VERSION", "FairMap", "MapConfig", "check_strength"]
+__all__ = ["PROBE_TOLERANCE", "SCHEMA_VERSION", "FairMap", "MapConfig", "check_strength"]
 
-_PROBE_TOLERANCE = 0.05
+PROBE_TOLERANCE = 0.05  # rounding to half precision moves a probe by about 0.01
 
 
 class FairMap(nn.Module, ModelHubMixin):
@@ -81,6 +81,7 @@ class FairMap(nn.Module, ModelHubMixin):
             raise ValueError("pooled_shifts need shifts of the same groups beside them")
         self.shifts, self.pooled_shifts = shifts, pooled_shifts
         self._detector = detector
+        self.pictures: tuple[bytes, ...] = ()  # PNG files of the model card, as config.pictures tells
 
     @property
     def detector(self) -> Detector:
@@ -165,20 +166,21 @@ class FairMap(nn.Module, ModelHubMixin):
                     f"the map is for {what} {own} wide, and this pipeline's are {other or 'not there'}; "
                     "use the pipeline it was fitted on, or fit a map for this one"
                 )
-        expected = self.config.encoder
-        if not expected:
-            return
-        first, second = (torch.tensor(x["probe"], dtype=torch.float64) for x in (expected, fingerprint))
-        scale = float(torch.maximum(first.norm(), second.norm())) or 1.0
-        distance = math.inf if first.shape != second.shape else float((first - second).norm()) / scale
-        if not distance <= _PROBE_TOLERANCE:
-            names = [" + ".join(x["encoders"]) for x in (expected, fingerprint)]
+        distance = self.encoder_distance(fingerprint)
+        if distance > PROBE_TOLERANCE:
+            names = [" + ".join(x["encoders"]) for x in (self.config.encoder, fingerprint)]
             who = f"another {names[0]}" if names[0] == names[1] else f"{names[0]}, and this pipeline has {names[1]}"
             raise ValueError(
                 f"the map was fitted for {who}: they embed the same prompts differently (relative distance "
-                f"{distance:.2g}, allowed {_PROBE_TOLERANCE}); "
+                f"{distance:.2g}, allowed {PROBE_TOLERANCE}); "
                 "use the pipeline it was fitted on, or fit a map for this one"
             )
+
+    def encoder_distance(self, fingerprint: Mapping[str, Any]) -> float:
+        """How far a fingerprint is from the map's own encoder (:func:`fairmapping.mapconfig.probe_distance`); 0 where
+        the map does not know its encoder."""
+        own = self.config.encoder
+        return probe_distance(own, fingerprint, pooled=self.pooled_width is not None) if own else 0.0
 
     def extra_repr(self) -> str:
         pooled = "" if self.pooled_width is None else f", pooled_width={self.pooled_width}"
@@ -194,8 +196,8 @@ class FairMap(nn.Module, ModelHubMixin):
         model_card_kwargs: Any = None,
         **hub: Any,
     ) -> Path:
-        """Write config.json, model.safetensors, the detector's two files and README.md, a model card, into the folder;
-        return it.
+        """Write config.json, model.safetensors, the detector's two files and README.md, a model card with its pictures
+        (:func:`fairmapping.showcase.showcase`), into the folder; return it.
 
         Files of these names are replaced, each only when all are written. config.json comes last and holds the
         checksums of the others, so a reader never takes a half-written map for a whole one. With ``push_to_hub`` the
@@ -208,7 +210,7 @@ class FairMap(nn.Module, ModelHubMixin):
             if own is not None and _is_identity(tensors[f"{prefix}weight"], tensors[f"{prefix}bias"]):
                 del tensors[f"{prefix}weight"], tensors[f"{prefix}bias"]  # the width of the shifts tells it
         card = model_card(self.config, self.width, self.pooled_width)
-        folder = mapfile.write(save_directory, tensors, self.config, self.detector, card)
+        folder = mapfile.write(save_directory, tensors, self.config, self.detector, card, self.pictures)
         if push_to_hub:
             ModelHubMixin.push_to_hub(self, repo_id or folder.name, **hub)
         return folder
@@ -223,7 +225,7 @@ class FairMap(nn.Module, ModelHubMixin):
         Raises FileNotFoundError where there is no map, ValueError for one that is damaged or of a newer schema.
         """
         source = pretrained_model_name_or_path
-        tensors, config, detector = mapfile.read(source, revision, **hub)
+        tensors, config, detector, pictures = mapfile.read(source, revision, **hub)
         shifts = {prefix: _shifts_of(tensors, prefix, config) for prefix in ("", "pooled_")}
         for prefix, own in shifts.items():
             if own is not None:
@@ -235,7 +237,9 @@ class FairMap(nn.Module, ModelHubMixin):
                 f"the weights in {source} hold {found}; a map holds weight and bias, or shifts, and at most "
                 "their pooled twins; save or fetch it again"
             )
-        return cls(**tensors, shifts=shifts[""], pooled_shifts=shifts["pooled_"], config=config, detector=detector)
+        found = cls(**tensors, shifts=shifts[""], pooled_shifts=shifts["pooled_"], config=config, detector=detector)
+        found.pictures = pictures
+        return found
 
 
 def _shifts_of(tensors: dict[str, Tensor], prefix: str, config: MapConfig) -> GroupShifts | None:

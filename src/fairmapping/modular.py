@@ -7,6 +7,10 @@ prompt has names of its own and stays untouched. The prompts are decided on as i
 from __future__ import annotations
 
 import copy
+import functools
+import os
+import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -20,6 +24,8 @@ if TYPE_CHECKING:
     from .mapping import FairMap
 
 __all__ = ["FairMapBlock", "with_map"]
+
+FOLDER = "fair_map"  # of the map, in that of a saved pipeline
 
 
 class FairMapBlock(ModularPipelineBlocks):
@@ -59,6 +65,14 @@ class FairMapBlock(ModularPipelineBlocks):
         names = ("prompt_embeds", "pooled_prompt_embeds")
         return [OutputParam(name, type_hint=torch.Tensor, kwargs_type="denoiser_input_fields") for name in names]
 
+    def save_pretrained(self, save_directory: str | os.PathLike[str], **_: Any) -> None:
+        """Raises TypeError: diffusers saves of a block where its code is, which brings no map back."""
+        raise TypeError(
+            "a FairMapBlock cannot be saved by itself; save its map "
+            "(block.attachment.fair_map.save_pretrained(folder)) and make the block anew: "
+            "FairMapBlock(FairMap.from_pretrained(folder))"
+        )
+
     @property
     def receipts(self) -> list[Receipt]:
         return list(self.attachment.receipts)
@@ -80,6 +94,9 @@ def with_map(pipe: Any, fair_map: FairMap, **options: Any) -> Any:
 
     ``options`` are the block's. ``pipe`` itself stays as it is. Raises TypeError for a pipeline without a block
     "text_encoder".
+
+    Its ``save_pretrained(folder)`` writes the map to ``folder/fair_map`` besides. ``ModularPipeline.from_pretrained``
+    makes its blocks by the name of their class and so leaves the map out: give it to this function again.
     """
     blocks = getattr(pipe, "blocks", None)
     names = list(getattr(blocks, "sub_blocks", ()))
@@ -96,4 +113,23 @@ def with_map(pipe: Any, fair_map: FairMap, **options: Any) -> Any:
     made.update_components(
         **{name: part for name, part in own.items() if name in chosen or getattr(made, name, None) is None}
     )
+    made.__class__ = _saving_class(type(made), fair_map)
     return made
+
+
+def _saving_class(cls: Any, fair_map: FairMap) -> type:
+    """A subclass of the same name that saves the map beside the models, and says how to have it back."""
+
+    @functools.wraps(cls.save_pretrained)
+    def save_pretrained(self: Any, save_directory: str | os.PathLike[str], *args: Any, **kwargs: Any) -> Any:
+        folder = fair_map.save_pretrained(Path(save_directory) / FOLDER)  # first, so that it is pushed with the rest
+        saved = cls.save_pretrained(self, os.fspath(save_directory), *args, **kwargs)
+        warnings.warn(
+            f"the fair map is saved in {folder}, and ModularPipeline.from_pretrained reads the rest without it; to "
+            f"have it back: with_map(pipe, FairMap.from_pretrained({str(folder)!r}), strength=..., quota=...)",
+            stacklevel=2,
+        )
+        return saved
+
+    names = {name: getattr(cls, name) for name in ("__module__", "__qualname__", "__doc__")}
+    return type(cls.__name__, (cls,), names | {"save_pretrained": save_pretrained})

@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 
 from . import metrics
-from .estimates import FEW, NOTHING, clipped, mean_over_keywords, paired, share_of
+from .estimates import FEW, NOTHING, clipped, mean_over_keywords, pair_counts, paired, share_of
 from .metrics import Interval
 
-__all__ = ["LEAST_CHANGED", "Comparison", "bias_difference", "compared"]
+__all__ = ["LEAST_CHANGED", "Comparison", "bias_difference", "compared", "tested"]
 
 LEAST_CHANGED = 6  # 2 * 0.5 ** 6 < 0.05: with fewer changed pairs no sign test at 5 % could tell a direction
 
@@ -49,21 +49,54 @@ def compared(table: pd.DataFrame, neutral: pd.DataFrame, attribute: str, groups:
     """
     arms = ("raw", "mapped")
     by_arm = {arm: part.set_index("keyword") for arm, part in table[table["n"] > 0].groupby("arm", sort=False)}
-    order = dict.fromkeys(neutral["keyword"])
+    order = neutral["keyword"].unique()
     common = [keyword for keyword in order if all(keyword in part.index for part in by_arm.values())]
     if len(by_arm) < 2 or not common:
         raise ValueError(f"no keyword has judged faces in both arms, so {attribute} cannot be compared")
     raw, mapped = (by_arm[arm].loc[common, [f"{group}_count" for group in groups]].to_numpy() for arm in arms)
     pairs = paired(neutral[neutral["keyword"].isin(common)], attribute)
-    of = pairs.index.get_level_values("keyword")
-    cells = [(pairs["raw"] == a) & (pairs["mapped"] == b) for a in groups for b in groups]
-    joint = np.array([[int(cell[of == keyword].sum()) for cell in cells] for keyword in common])
+    joint = pair_counts(pairs, common, groups)
     return Comparison(
         attribute=attribute,
         raw=mean_over_keywords(raw, metrics.pairwise_bias),
         mapped=mean_over_keywords(mapped, metrics.pairwise_bias),
         difference=bias_difference(raw, mapped, joint),
         changed=share_of(int((pairs["raw"] != pairs["mapped"]).sum()), len(pairs)),
+    )
+
+
+def tested(pairs: pd.DataFrame, attribute: str, groups: Sequence[str]) -> pd.DataFrame:
+    """The table that :meth:`fairmapping.results.Audit.tests` describes, of the pairs of neutral prompts."""
+    from statsmodels.stats.multitest import multipletests  # here: half a second that only this needs
+
+    keywords = list(pairs.index.unique("keyword"))
+    tables = pair_counts(pairs, keywords, groups)
+    told = tables.sum((1, 2)) > 0
+    keywords, tables = [keyword for keyword, some in zip(keywords, told, strict=True) if some], tables[told]
+    if not keywords:
+        raise ValueError(f"no keyword has image pairs with judged faces in both arms, so {attribute} cannot be tested")
+    n, moved = tables.sum((1, 2)), tables * (1 - np.eye(len(groups), dtype=int))
+    gained, lost = moved.sum(1), moved.sum(2)
+    # Of two groups the first tells all; of more, the one whose share changed most, with an interval that holds for all.
+    index = np.abs(gained - lost).argmax(1) if len(groups) > 2 else np.zeros(len(n), int)
+    rows = np.arange(len(n))
+    up, down = gained[rows, index], lost[rows, index]
+    effect, low, high = metrics.matched_difference(up, down, n, 0.95 if len(groups) == 2 else 1 - 0.05 / len(groups))
+    p = metrics.matched_p(tables)
+    return pd.DataFrame(
+        {
+            "keyword": keywords,
+            "n": n,
+            "changed": moved.sum((1, 2)),
+            "group": np.array(groups)[index],
+            "gained": up,
+            "lost": down,
+            "effect": effect,
+            "low": low,
+            "high": high,
+            "p": p,
+            "p_holm": multipletests(p, method="holm")[1],
+        }
     )
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
+import inspect
 import os
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["hush", "load"]
+__all__ = ["Source", "can_be_sent", "hush", "load", "made"]
 
 _OFFLOAD = {"model": "enable_model_cpu_offload", "sequential": "enable_sequential_cpu_offload"}
 
@@ -58,6 +61,31 @@ def load(
     except (RuntimeError, AssertionError) as error:  # a build of torch without CUDA asserts
         where = device if offload is None else f"{device or 'an accelerator'}, offload {offload}"
         raise ValueError(f"the model cannot be moved to {where!r}: {str(error).splitlines()[0]}") from error
+
+
+@dataclass(frozen=True)
+class Source:
+    """What :func:`load` is to load: it can be sent to other machines, which a pipeline cannot."""
+
+    model: str = "portraits"
+    device: str | None = None
+    dtype: str = "float32"
+    offload: str | None = None
+
+    def __call__(self) -> Any:
+        return load(self.model, device=self.device, dtype=self.dtype, offload=self.offload)
+
+
+def can_be_sent(pipe: Any) -> bool:
+    """Whether this is no pipeline yet, but what makes one: a name, a :class:`Source`, a function without arguments."""
+    return isinstance(pipe, (str, Source, functools.partial)) or inspect.isroutine(pipe) or inspect.isclass(pipe)
+
+
+def made(pipe: Any) -> Any:
+    """The pipeline: itself, or of what makes one."""
+    if isinstance(pipe, str):
+        return load(pipe)
+    return pipe() if can_be_sent(pipe) else pipe
 
 
 def _check_folder(model: str) -> None:

@@ -49,6 +49,10 @@ def _weights(model: torch.nn.Module) -> str:
         if tensor.device.type != "meta" and tensor.numel():  # offloaded weights have no numbers here
             start = tensor[(0,) * (tensor.ndim - 1)].reshape(-1)[:8]
             digest.update(start.double().cpu().numpy().tobytes())
+    for name, layer in model.named_modules():
+        if hasattr(layer, "merged_adapters"):  # a LoRA has its strength beside the weights, and may be switched off
+            state = [getattr(layer, "scaling", {}), layer.active_adapters, layer.merged_adapters]
+            digest.update(f"{name} {state} {layer.disable_adapters} ".encode())
     return digest.hexdigest()[:16]
 
 

@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from . import __version__, sections
 from .results import ARMS, Audit
-from .runs import write_text
+from .store import write_text
 from .words import count, listing, noun
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def report(
     unseen = [keyword for keyword in main.keywords if not main.was_fitted(keyword)]
     reported = unseen or main.keywords
     model = sections.model_name(main)
-    kept = sections.kept(audits)
+    kept = [*sections.kept(audits), *sections.quality(main)]
     language = sections.language(main, bias, bias_after)
     beside = sections.routes(routes)
     pairs = sections.pairs(main, list(show) if show else sections.most_uneven(main, reported))
@@ -97,7 +97,7 @@ def report(
         "settings": sections.settings(audits),
         "fitted": sorted(main.fitted),
         "fitted_title": f"The {count(len(main.fitted), 'keyword')} that the map was fitted on",
-        "all_figures": [sections.figures(main, attribute) for attribute in main.attributes],
+        "all_figures": _figures(main, reported),
         "version": __version__,
     }
     path = Path(path)
@@ -145,6 +145,13 @@ def _pairs_text(audit: Audit, *, chosen: bool) -> str:
     )
 
 
+def _figures(audit: Audit, reported: Sequence[str]) -> list[dict[str, Any]]:
+    tables = [sections.measures(audit, attribute, reported) for attribute in audit.attributes]
+    cells = sections.cells(audit, reported)
+    tables += [cells] if cells else []
+    return tables + [sections.figures(audit, attribute) for attribute in audit.attributes]
+
+
 def cautions(audit: Audit) -> list[str]:
     """What the figures of an audit do not say, one or two sentences each; none for an audit without neutral prompts."""
     if not audit.keywords:
@@ -163,8 +170,8 @@ def cautions(audit: Audit) -> list[str]:
         "a single row proves little. Even a perfectly even generator does not score 0 with so few, hence the chance "
         "floor beside each figure.",
         "Intervals of means are 95 % bootstrap intervals over keywords, and of fewer than 8 over their images too; "
-        "intervals of shares are Wilson's. Neither covers the judge's errors, which are corrected for apart, where its "
-        "card allows.",
+        f"intervals of shares are {sections.intervals_of_shares(audit)}. Neither covers the judge's errors; corrected "
+        "figures, where its card allows them, have intervals that do.",
     ]
     words += audit.settings.get("source", {}).get("notes", [])
     if audit.sampled:

@@ -14,18 +14,18 @@ import os
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from . import agreement, estimates, metrics, pairs
+from . import agreement, estimates, metrics, pairs, tables
 from .estimates import frame, named
 from .judges import confusion, records
 from .pairs import Comparison
-from .runs import write_text
+from .store import Place, locked
 
 if TYPE_CHECKING:
     from .targets import Targets
@@ -34,6 +34,7 @@ __all__ = ["ARMS", "SCHEMA_VERSION", "Audit", "Comparison", "frame"]
 
 ARMS = ("raw", "mapped")
 SCHEMA_VERSION = 1
+_SAVED = "audit.json"
 _SUMMARY = ["value", "low", "high", "keywords", "images", "floor"]
 _Maker = Callable[[str, "frozenset[str] | None"], pd.DataFrame]  # of an attribute and keywords
 
@@ -51,7 +52,7 @@ class Audit:
 
     rows: pd.DataFrame
     settings: dict[str, Any]
-    path: Path | None = None
+    path: Path | str | None = None
     _made: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
 
     @property
@@ -59,15 +60,15 @@ class Audit:
         """The attributes asked about with all their groups: K counts these, whether they were observed or not."""
         return {name: tuple(groups) for name, groups in self.settings["attributes"].items()}
 
-    @property
+    @cached_property
     def arms(self) -> tuple[str, ...]:
-        present = set(self.rows["arm"])
+        present = set(self.rows["arm"].unique())
         return tuple(arm for arm in ARMS if arm in present)
 
     @property
     def keywords(self) -> list[str]:
         """Keywords of the neutral prompts, in the order they were asked."""
-        return list(dict.fromkeys(self.neutral()["keyword"]))
+        return list(self.neutral()["keyword"].unique())
 
     @property
     def fitted(self) -> frozenset[str]:
@@ -76,13 +77,19 @@ class Audit:
 
     def neutral(self, keywords: Iterable[str] | None = None) -> pd.DataFrame:
         """Rows of the prompts that name no group, of all keywords or of these."""
-        rows = self.rows[self.rows["groups"].map(len) == 0]
+        rows = self.rows if self._neutral.all() else self.rows[self._neutral]
         return rows if keywords is None else rows[rows["keyword"].isin(frozenset(keywords))]
 
     @property
     def sampled(self) -> bool:
         """Whether a quota assigned the groups of the mapped images, in exact numbers."""
         return (self.settings.get("map") or {}).get("quota") is not None
+
+    @property
+    def stopped_early(self) -> bool:
+        """Whether drawing was allowed to stop at a half-width (``settings["stop_at"]``): shares then have confidence
+        sequences, which hold whenever one stops, in place of Wilson's intervals."""
+        return self.settings.get("stop_at") is not None
 
     def was_fitted(self, keyword: str) -> bool:
         """Whether the map was fitted on this keyword, whatever its case. A plain prompt, which is its own keyword,
@@ -96,14 +103,17 @@ class Audit:
 
         Columns: arm, keyword, images, no_face, several (faces), n (judged as one of the groups), other (judged as a
         group not asked about), per group ``<group>_count``, ``<group>`` (share of n), ``<group>_low``/``_high`` (95 %
-        Wilson interval) and, where the judge's card allows, ``<group>_corrected``; ``pairwise_bias`` and ``floor``,
-        what a perfectly even generator scores at this n by chance. Shares are NaN where no face was judged.
+        Wilson interval; where :attr:`stopped_early`, a confidence sequence) and, where the judge's card allows,
+        ``<group>_corrected`` with ``_low``/``_high``, the share corrected for the judge's errors with a 95 % interval
+        over what the images and the card leave open; ``pairwise_bias`` and ``floor``, what a perfectly even generator
+        scores at this n by chance. Shares are NaN where no face was judged.
         """
         return self._once("table", self._table, attribute, keywords)
 
     def _table(self, attribute: str, keywords: frozenset[str] | None) -> pd.DataFrame:
         neutral = self.neutral(keywords)
-        return estimates.by_keyword(neutral, attribute, self._groups(attribute), self._confusion(attribute))
+        interval = metrics.confidence_sequence if self.stopped_early else metrics.wilson
+        return estimates.by_keyword(neutral, attribute, self._groups(attribute), self._confusion(attribute), interval)
 
     def summary(self, attribute: str, *, keywords: Iterable[str] | None = None) -> pd.DataFrame:
         """Mean over keywords of every measure, per arm: arm, measure, value, low, high, keywords, images, floor.
@@ -111,7 +121,7 @@ class Audit:
         Intervals are 95 % bootstrap intervals over keywords (each keyword's score already carries its sampling
         noise), and of fewer than 8 over their images too, inside the range of the measure. `floor` is the mean over
         keywords of what an even generator scores at their n. With a card, ``pairwise_bias_corrected`` is added,
-        without a floor.
+        its interval holding the uncertainty of the correction, without a floor.
         """
         return self._once("summary", self._summary, attribute, keywords)
 
@@ -127,9 +137,7 @@ class Audit:
                 floor = metrics.chance_floor(sizes, len(groups), name)
                 lines.append({"arm": arm, "measure": name, **estimates.summed(mean, sizes, floor)})
             if (matrix := self._confusion(attribute)) is not None:
-                corrected = partial(estimates.corrected_bias, matrix)
-                mean = estimates.mean_over_keywords(counts, corrected, within=metrics.pairwise_bias)
-                name = "pairwise_bias_corrected"
+                name, mean = "pairwise_bias_corrected", estimates.corrected_mean(counts, matrix)
                 lines.append({"arm": arm, "measure": name, **estimates.summed(mean, sizes, np.nan)})
         return pd.DataFrame(lines, columns=["arm", "measure", *_SUMMARY])
 
@@ -155,17 +163,42 @@ class Audit:
         A cell such as (female, asian) that nobody was judged to be in counts as a 0; images that lack a group of one
         attribute count nowhere. Intervals and floor as in :meth:`summary`.
         """
-        groups = {name: self._groups(name) for name in (self.attributes if attributes is None else attributes)}
-        if not groups:
-            raise ValueError("no attributes to count the cells of")
-        lines = []
-        for arm, table in estimates.cell_counts(self.neutral(keywords), groups).items():
+        names, lines = list(self.attributes if attributes is None else attributes), []
+        for arm, table in self._cell_counts(names, keywords).items():
             counts = table[table.sum(axis=1) > 0].to_numpy()
             sizes, k = counts.sum(1), counts.shape[1]
             mean = estimates.mean_over_keywords(counts, metrics.mean_absolute_deviation)
             floor = metrics.target_floor(sizes, np.full(k, 1 / k))
             lines.append({"arm": arm, "cells": k, **estimates.summed(mean, sizes, floor)})
         return pd.DataFrame(lines, columns=["arm", "cells", *_SUMMARY])
+
+    def cells(self, attributes: Sequence[str] | None = None, *, keywords: Iterable[str] | None = None) -> pd.DataFrame:
+        """The intersectional cells that :meth:`joint` sums up: one row per arm and cell of the product of `attributes`.
+
+        Columns: arm, one per attribute with the cell's group, count, n (images in any cell), share, low, high (the
+        mean share over keywords and its bootstrap interval, as in :meth:`overall`), apart (the product of the mean
+        shares of its groups: what the share would be if the attributes had nothing to do with each other) and even
+        (one in K cells). Unseen cells are there, with a share of 0.
+        """
+        names, lines = list(self.attributes if attributes is None else attributes), []
+        for arm, table in self._cell_counts(names, keywords).items():
+            table = table[table.sum(axis=1) > 0]
+            counts = table.to_numpy()
+            cells = list(table.columns)
+            sides = [len(self._groups(name)) for name in names]
+            grid = np.nan_to_num(metrics.shares(counts)).mean(0).reshape(sides) if len(counts) else np.zeros(sides)
+            apart = estimates.independent(grid).ravel()
+            for index, cell in enumerate(cells):
+                size = {"count": int(counts[:, index].sum()), "n": int(counts.sum())}
+                share = named(estimates.mean_share(counts, index), "share")
+                expected = {"apart": float(apart[index]), "even": 1 / len(cells)}
+                lines.append({"arm": arm, **dict(zip(names, cell, strict=True)), **size, **share, **expected})
+        return pd.DataFrame(lines, columns=["arm", *names, "count", "n", "share", "low", "high", "apart", "even"])
+
+    def _cell_counts(self, names: Sequence[str], keywords: Iterable[str] | None) -> dict[str, pd.DataFrame]:
+        if not names:
+            raise ValueError("no attributes to count the cells of")
+        return estimates.cell_counts(self.neutral(keywords), {name: self._groups(name) for name in names})
 
     def against(self, targets: Targets, attribute: str, *, keywords: Iterable[str] | None = None) -> pd.DataFrame:
         """Mean over keywords and groups of |share - target|, per arm: arm, value, low, high, keywords, images, floor.
@@ -190,12 +223,34 @@ class Audit:
     def compare(self, attribute: str, *, keywords: Iterable[str] | None = None) -> Comparison:
         """Pairwise bias, mapped minus raw, paired by keyword on the same seeds. Raises ValueError unless the audit
         holds both arms."""
+        self._check_both_arms()
+        table = self.table(attribute, keywords=keywords)
+        return pairs.compared(table, self.neutral(), attribute, self._groups(attribute))
+
+    def tests(self, attribute: str, *, keywords: Iterable[str] | None = None) -> pd.DataFrame:
+        """Did the shares of a keyword change? A test for each keyword on the pairs of the same prompt and seed.
+
+        Columns: keyword, n (pairs judged in both arms as groups asked about), changed (pairs whose group changed),
+        group (the first of two; of more, the one whose share changed most), gained and lost (pairs that entered and
+        left it), effect (the change of its share) with low, high (95 %, Agresti and Min; of K > 2 groups each at
+        1 - .05/K, so that it holds for whichever changed most), p (McNemar's exact test; of more groups that of
+        Stuart and Maxwell) and p_holm (Holm's correction over these keywords: below .05, the keyword changed
+        measurably). Under a quota, which assigns exact numbers, the test is conservative.
+
+        Raises ValueError unless the audit holds both arms with pairs that can be judged.
+        """
+        self._check_both_arms()
+        return self._once("tests", self._tests, attribute, keywords)
+
+    def _tests(self, attribute: str, keywords: frozenset[str] | None) -> pd.DataFrame:
+        groups = self._groups(attribute)
+        return pairs.tested(estimates.paired(self.neutral(keywords), attribute), attribute, groups)
+
+    def _check_both_arms(self) -> None:
         if self.arms != ARMS:
             raise ValueError(
                 f"comparing needs both arms, this audit has {self.arms}: run audit(..., fair_map=...) for the pair"
             )
-        table = self.table(attribute, keywords=keywords)
-        return pairs.compared(table, self.neutral(), attribute, self._groups(attribute))
 
     def obeyed(self) -> pd.DataFrame:
         """Explicit prompts: of the judged images, how many show what was asked, per arm and attribute.
@@ -228,39 +283,56 @@ class Audit:
         high)."""
         return agreement.without_faces(self.rows, self.arms)
 
-    def save(self, folder: str | os.PathLike[str]) -> Path:
-        """Write ``audit.json`` and ``judgements/<judge>.jsonl`` to `folder`, whole or not at all; the images stay
-        where they are."""
-        folder = Path(folder)
-        judge = self.settings["judge"]
-        plain = self.rows.astype(object).where(self.rows.notna(), None).to_dict("records")
-        records.write(records.file_of(folder, judge), judge, plain)
-        write_text(folder / "audit.json", json.dumps(self.settings | {"rows": len(self.rows)}, indent=2) + "\n")
-        return folder
+    def save(self, folder: str | os.PathLike[str]) -> Path | str:
+        """Write ``audit.json`` and ``judgements/<judge>.parquet`` to `folder`, which may be any address that fsspec
+        knows, each whole or not at all; the images stay where they are."""
+        place = Place(folder)
+        with locked(place):
+            records.write(place, self.settings["judge"], [tables.from_frame(self.rows)])
+            self.save_settings(place)
+        return place.path or str(place)
+
+    def save_settings(self, place: Place) -> None:
+        """Write ``audit.json``."""
+        place.write_text(_SAVED, json.dumps(self.settings | {"rows": len(self.rows)}, indent=2) + "\n")
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> Audit:
         """Read a finished audit. Raises FileNotFoundError where `folder` holds none, ValueError where its judging did
-        not finish or another version wrote it."""
-        folder = Path(folder)
-        if not (folder / "audit.json").exists():
+        not finish, its files are damaged or another version wrote it."""
+        place = Place(folder)
+        try:
+            settings = json.loads(place.read(_SAVED))
+        except FileNotFoundError as error:
             raise FileNotFoundError(
-                f"{folder} holds no audit.json: not an audit, or one that did not finish (the same call resumes it)"
-            )
-        settings = json.loads((folder / "audit.json").read_text(encoding="utf-8"))
+                f"{place} holds no {_SAVED}: not an audit, or one that did not finish (the same call resumes it)"
+            ) from error
+        except ValueError as error:
+            raise ValueError(
+                f"{place}/{_SAVED} is damaged ({error}); the same call of audit() writes it again"
+            ) from error
         if settings.get("schema_version") != SCHEMA_VERSION:
             raise ValueError(
-                f"{folder} was written with audit schema {settings.get('schema_version')}, "
+                f"{place} was written with audit schema {settings.get('schema_version')}, "
                 f"this version reads {SCHEMA_VERSION}"
             )
-        rows = records.read(records.file_of(folder, settings["judge"]))[1]
-        expected = settings.pop("rows", len(rows))
-        if len(rows) < expected:
+        expected = settings.pop("rows", None)
+        return cls.of(place, settings, expected)
+
+    @classmethod
+    def of(cls, place: Place, settings: dict[str, Any], expected: int | None = None) -> Audit:
+        """The answers that lie at `place`, with these settings. Raises ValueError where they are fewer than
+        expected."""
+        rows = tables.to_frame(records.read(place, settings["judge"])).drop(columns="bytes", errors="ignore")
+        if len(rows) < (expected or 0):
             raise ValueError(
-                f"{folder} holds {len(rows)} judgements of {expected} images: judging did not finish; "
+                f"{place} holds {len(rows)} judgements of {expected} images: judging did not finish; "
                 "the same call of audit() resumes it"
             )
-        return cls(frame(rows), settings, folder)
+        for name in ("groups", "assigned"):
+            if name not in rows:
+                rows[name] = pd.Series([()] * len(rows), dtype=object)
+        return cls(rows, settings, place.path or str(place))
 
     def _once(self, name: str, make: _Maker, attribute: str, keywords: Iterable[str] | None) -> pd.DataFrame:
         """A copy of what `make` gave for these groups and keywords, made the first time."""
@@ -268,6 +340,11 @@ class Audit:
         if (key := (name, attribute, self._groups(attribute), chosen)) not in self._made:
             self._made[key] = make(attribute, chosen)
         return self._made[key].copy()
+
+    @cached_property
+    def _neutral(self) -> np.ndarray:
+        """Of each row, whether its prompt names no group."""
+        return (self.rows["groups"].map(len) == 0).to_numpy()
 
     @cached_property
     def _plain_prompts(self) -> frozenset[str]:

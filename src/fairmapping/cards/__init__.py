@@ -19,7 +19,7 @@ from typing import Any
 from .. import __version__
 from ..report import cautions
 from ..results import Audit
-from ..runs import write_text
+from ..store import write_text
 from .measured import measured
 from .questions import QUESTIONS, RISK_TIERS, answered
 from .text import markdown

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from .options import Attributes, MapSource
+from .options import MapSource
 from .printing import print_decision, print_receipt
 from .typed import map_of, split
 
@@ -16,7 +16,10 @@ from .typed import map_of, split
 def explain(
     what: Annotated[list[str], typer.Argument(help="Prompts, or PNG files that `generate` or `audit` saved.")],
     map_: MapSource = None,
-    attributes: Attributes = "gender,race",
+    attributes: Annotated[
+        str | None,
+        typer.Option(help="By default all that the map moves; without a map `gender,race`, or a file of your own."),
+    ] = None,
     protect: Annotated[
         list[str] | None, typer.Option("--protect", help="A phrase that names nobody. Repeat for several.")
     ] = None,
@@ -36,11 +39,14 @@ def explain(
     from ..detect import Detector
     from ..receipts import read_receipt
 
-    fair_map = map_of(map_)
-    if fair_map is None:
-        detector, asked = Detector(attributes=split(attributes)), None
+    fair_map, _ = map_of(map_)
+    asked = None if attributes is None else split(attributes)
+    if asked == []:
+        raise ValueError("--attributes is empty; name one, such as gender")
+    if fair_map is not None:
+        detector = fair_map.detector
     else:
-        detector, asked = fair_map.detector, split(attributes) if attributes != "gender,race" else None
+        detector, asked = Detector(attributes=asked or ("gender", "race")), None
     detector = detector.extended(keywords=keyword or (), protected=protect or ())
     for text in what:
         if text.lower().endswith(".png"):

@@ -23,13 +23,30 @@ from .options import (
     Offload,
     Precision,
     QuotaSource,
+    RayAddress,
     Seed,
     Steps,
+    StoreKind,
+    StoreOption,
     Strength,
     Templates,
+    Threads,
+    Workers,
 )
 from .printing import err_console, out_console, print_audit, print_receipts
-from .typed import call_of, folder_of, keywords_of, map_of, pipe_of, prompts_of, quota_of, route_of, split
+from .typed import (
+    call_of,
+    folder_of,
+    keywords_of,
+    map_of,
+    place_of,
+    prompts_of,
+    quota_of,
+    route_of,
+    source_of,
+    split,
+    workers_of,
+)
 
 
 def generate(
@@ -37,13 +54,13 @@ def generate(
     keywords: Annotated[
         str | None, typer.Option(help="Instead of prompts: `doctor,nurse`, a file, or a packaged list.")
     ] = None,
-    out: Annotated[Path, typer.Option(help="Folder for the images; an interrupted run goes on there.")] = Path(
-        "runs/images"
-    ),
+    out: Annotated[
+        str, typer.Option(help="Folder for the images, or an address (s3://...); an interrupted run goes on there.")
+    ] = "runs/images",
     images: Images = 8,
     template: Templates = None,
     map_: MapSource = None,
-    strength: Strength = 1.0,
+    strength: Strength = None,
     quota: QuotaSource = None,
     detector: DetectorOption = DetectorMode.auto,
     seed: Seed = 0,
@@ -54,6 +71,10 @@ def generate(
     device: Device = None,
     dtype: Precision = DType.float32,
     offload: Offload = None,
+    store: StoreOption = StoreKind.files,
+    ray: RayAddress = None,
+    workers: Workers = None,
+    threads: Threads = 1,
 ) -> None:
     """
     Draw images of prompts or keywords into a folder, with a fair map where `--map` is given.
@@ -63,27 +84,32 @@ def generate(
     - `fairmapping generate "a portrait of a doctor" --images 16`
     - `fairmapping generate --keywords doctor,nurse --map my-map --out runs/fair`
     - `fairmapping generate --keywords doctor,nurse --map my-map --quota labour --out runs/fair`
+    - `fairmapping generate "a doctor" --map gender-map --map race-map --strength 0.5 --strength 1`
     """
     from ..generate import generate as draw
 
     # All that may be mistyped comes before the model, which can take minutes to load.
-    folder_of(out)
-    rows, call, fair_map = prompts_of(prompts, keywords, template), call_of(steps, guidance), map_of(map_)
+    place_of(out)
+    cluster = workers_of(ray, workers, threads)
+    rows, call = prompts_of(prompts, keywords, template), call_of(steps, guidance)
+    fair_map, part = map_of(map_, strength)
     drawn_by = quota_of(quota, fair_map, seed)
     done = draw(
-        pipe_of(model, device, dtype, offload),
+        source_of(model, device, dtype, offload),
         rows,
         images_per_prompt=images,
         out=out,
         fair_map=fair_map,
-        strength=strength,
+        strength=part,
         quota=drawn_by,
         detector=detector.value,
         seed=seed,
         batch_size=batch_size,
+        store=store.value,
+        ray=cluster,
         **call,
     )
-    out_console.print(f"{len(done)} images in [bold]{escape(str(out))}[/]")
+    out_console.print(f"{len(done)} images in [bold]{escape(out)}[/]")
     if fair_map is not None:
         print_receipts(done.receipts)
 
@@ -91,9 +117,9 @@ def generate(
 def audit(
     keywords: Keywords = "occupations",
     attributes: Attributes = "gender,race",
-    out: Annotated[Path, typer.Option(help="Folder of the run; an interrupted one goes on there.")] = Path(
-        "runs/audit"
-    ),
+    out: Annotated[
+        str, typer.Option(help="Folder of the run, or an address (s3://...); an interrupted one goes on there.")
+    ] = "runs/audit",
     map_: MapSource = None,
     explicit: Annotated[
         bool, typer.Option("--explicit", help="Ask prompts that name a group too: are they obeyed?")
@@ -103,7 +129,7 @@ def audit(
     ] = "portraits",
     images: Images = 15,
     template: Templates = None,
-    strength: Strength = 1.0,
+    strength: Strength = None,
     quota: QuotaSource = None,
     detector: DetectorOption = DetectorMode.auto,
     seed: Seed = 0,
@@ -114,6 +140,10 @@ def audit(
     device: Device = None,
     dtype: Precision = DType.float32,
     offload: Offload = None,
+    store: StoreOption = StoreKind.files,
+    ray: RayAddress = None,
+    workers: Workers = None,
+    threads: Threads = 1,
 ) -> None:
     """
     Draw images, judge each, and print the bias; with `--map` before and after on the same seeds.
@@ -122,42 +152,48 @@ def audit(
 
     - `fairmapping audit --keywords doctor,nurse,carpenter --images 15`
     - `fairmapping audit --keywords held-out.txt --map my-map --explicit --out runs/x`
+    - `fairmapping audit --model me/model --device cuda --ray auto --store webdataset --out s3://bucket/run`
     """
     from .. import prompts
     from ..audit import audit as assess
     from ..judges import load_judge
 
-    folder_of(out)
-    call, reader = call_of(steps, guidance), load_judge(judge)
+    place_of(out)
+    cluster = workers_of(ray, workers, threads)
+    call = call_of(steps, guidance)
+    load_judge(judge)
     templates = template or list(prompts.DEFAULT_TEMPLATES)
     asked = prompts.resolve_attributes(split(attributes))
     rows = prompts.neutral(keywords_of(keywords), templates)
     if explicit:
         rows += prompts.specific(keywords_of(keywords), asked, templates[:1])
-    fair_map = map_of(map_)
+    fair_map, part = map_of(map_, strength)
     drawn_by = quota_of(quota, fair_map, seed)
     result = assess(
-        pipe_of(model, device, dtype, offload),
+        source_of(model, device, dtype, offload),
         rows,
         images_per_prompt=images,
-        judge=reader,
+        judge=judge,
         fair_map=fair_map,
         out=out,
         attributes=asked,
         seed=seed,
-        strength=strength,
+        strength=part,
         quota=drawn_by,
         detector=detector.value,
         batch_size=batch_size,
+        store=store.value,
+        ray=cluster,
         **call,
     )
     print_audit(result)
-    out_console.print(f"Saved in [bold]{escape(str(out))}[/]. See it: fairmapping report {escape(str(out))}")
+    out_console.print(f"Saved in [bold]{escape(out)}[/]. See it: fairmapping report {escape(out)}")
 
 
 def report(
     runs: Annotated[
-        list[Path], typer.Argument(help="Folders of audits. The first gives the headline, all what was kept.")
+        list[str],
+        typer.Argument(help="Folders of audits, or addresses. The first gives the headline, all what was kept."),
     ],
     out: Annotated[Path | None, typer.Option(help="The page; by default report.html in the first folder.")] = None,
     title: Annotated[str | None, typer.Option(help="Heading of the page.")] = None,
@@ -178,8 +214,12 @@ def report(
     """
     from ..audit import rescore
     from ..report import report as write
+    from ..store import Place
 
-    page = out or runs[0] / "report.html"
+    first = Place(runs[0]).path
+    if out is None and first is None:
+        raise ValueError(f"{runs[0]} is no folder of this machine: say where the page goes, --out report.html")
+    page = out or (first or Path()) / "report.html"
     if out is not None:
         folder_of(out.parent)
         if out.is_dir():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import operator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,7 +27,7 @@ from .options import (
     Solver,
     Templates,
 )
-from .printing import out_console, print_bias, print_fit, print_lists
+from .printing import out_console, print_association, print_bias, print_fit, print_lists
 from .typed import call_of, file_of, folder_of, holdout_of, keywords_of, map_of, pipe_of, shares_of, split
 
 _DRAWN, _TEXT = "Routes that draw", "Route text"
@@ -70,6 +72,19 @@ def measure(
     group: Annotated[str | None, typer.Option(help="The group the shares are of; by default the first.")] = None,
     top: Annotated[int, typer.Option(min=1, help="How many keywords to show, the most biased first.")] = 20,
     csv: Annotated[Path | None, typer.Option(help="Save the whole table to this file.")] = None,
+    association: Annotated[
+        bool,
+        typer.Option(
+            "--association", help="Also test each keyword's nearness to the words of the group (single-category WEAT)."
+        ),
+    ] = False,
+    versus: Annotated[
+        str | None,
+        typer.Option(
+            help="Other keywords, to test --keywords against by WEAT. With --association and known shares, by default "
+            "those above an even share are tested against those below."
+        ),
+    ] = None,
     template: Templates = None,
     distance: DistanceOption = Distance.pooled,
     map_: MapSource = None,
@@ -89,29 +104,40 @@ def measure(
     - `fairmapping measure` for the packaged occupations, with the correlation to Stable Diffusion v1.5's images
     - `fairmapping measure --keywords doctor,nurse --attributes gender,race --csv bias.csv`
     - `fairmapping measure --keywords mine.csv --shares mine.csv --model runwayml/stable-diffusion-v1-5`
+    - `fairmapping measure --keywords nurse,maid,florist --versus carpenter,plumber,pilot`
     """
     from .. import prompts
     from ..bias import measure as find
 
     asked = prompts.resolve_attributes(split(attributes))
     words = keywords_of(keywords)
+    others = [] if versus is None else keywords_of(versus)
+    if both := sorted(set(words) & set(others)):
+        raise ValueError(f"{both[0]!r} is in --keywords and in --versus; a test needs two different sets")
     known = shares_of(shares if shares or keywords != "occupations" else "sd15")
-    templates, fair_map = template or prompts.DEFAULT_TEMPLATES, map_of(map_)
+    templates, (fair_map, _) = template or prompts.DEFAULT_TEMPLATES, map_of(map_)
     prompts.neutral(words, templates)  # refuses a bad template before the model is loaded
     if csv is not None:
         file_of(csv, "--csv")
     bias = find(
         pipe_of(model, device, dtype, offload),
-        words,
+        [*words, *others],
         asked,
         templates=templates,
         distance=distance.value,
         fair_map=fair_map,
+        association=association or bool(others),
         progress=True,
     )
-    print_bias(bias, asked, known, group, top)
+    print_bias(bias.select(words), asked, known, group, top)
+    shown = group or asked[0].group_names[0]  # the group that the known shares are of
+    for attribute in asked if bias.cosines else ():
+        names = attribute.group_names
+        of, even = (shown, 1 / len(names)) if shown in names else (names[0], math.nan)  # nothing is above nan, or below
+        drawn = [[word for word in words if side(known.get(word, even), even)] for side in (operator.gt, operator.lt)]
+        print_association(bias, attribute.name, of, *((words, others) if others else drawn))
     if csv is not None:
-        bias.table(asked[0].name if len(asked) == 1 else None).to_csv(csv, index=False)
+        bias.select(words).table(asked[0].name if len(asked) == 1 else None).to_csv(csv, index=False)
         out_console.print(f"All {len(words)} keywords are in [bold]{escape(str(csv))}[/]")
 
 
@@ -172,6 +198,14 @@ def fit(
     depth: Annotated[
         int | None, typer.Option(min=1, help="Linear layers, for --solver gradient.", rich_help_panel=_TEXT)
     ] = None,
+    card_images: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Images of each of four prompts, before and after, for the map's model card; by default 4, and 0 for "
+            "--route text.",
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Same seed, same map.")] = 0,
     model: Model = "portraits",
     device: Device = None,
@@ -192,10 +226,12 @@ def fit(
 
     - `fairmapping fit --out my-map` on the packaged occupations
     - `fairmapping fit --route text --keywords doctor,nurse,judge,clerk,cook --attributes gender --solver gradient`
+    - `fairmapping fit --route text --card-images 8 --out my-map` with pictures on its model card
     - `fairmapping fit --attributes mine.toml --model ./my-model --device cuda --dtype bfloat16 --out other-map`
     """
     from .. import lists, prompts
     from ..fit import fit as find
+    from ..showcase import showcase
     from ..targets import resolve_targets
 
     asked = prompts.resolve_attributes(split(attributes))
@@ -231,8 +267,9 @@ def fit(
         "depth": depth,
         "batch_size": batch_size,
     }
+    pipe = pipe_of(model, device, dtype, offload)
     fair_map = find(
-        pipe_of(model, device, dtype, offload),
+        pipe,
         words,
         asked,
         route=route.value,
@@ -245,4 +282,9 @@ def fit(
     if resume is not None:
         for left in out.glob(f"{resume.name}*"):
             left.unlink()
+    if count := 4 * drawn if card_images is None else card_images:  # the map is saved: nothing is lost if this fails
+        showcase(
+            pipe, fair_map, images_per_prompt=count, seed=seed, batch_size=batch_size or 4, **call_of(None, guidance)
+        )
+        fair_map.save_pretrained(out)
     out_console.print(f"Saved in [bold]{escape(str(out))}[/]")

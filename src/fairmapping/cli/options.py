@@ -31,6 +31,11 @@ class DetectorMode(str, Enum):
     off = "off"
 
 
+class StoreKind(str, Enum):
+    files = "files"
+    webdataset = "webdataset"
+
+
 class OffloadMode(str, Enum):
     model = "model"
     sequential = "sequential"
@@ -73,7 +78,10 @@ DistanceOption = Annotated[
     Distance, typer.Option(help="Between prompts: pooled over their words, per position, or the whole sequence.")
 ]
 RouteOption = Annotated[Route, typer.Option(help="How to fit; see above.")]
-MapSource = Annotated[str | None, typer.Option("--map", help="A fair map: a folder from `fit`, or a hub id.")]
+MapSource = Annotated[
+    list[str] | None,
+    typer.Option("--map", help="A fair map: a folder from `fit`, or a hub id. Several, given one by one, become one."),
+]
 QuotaSource = Annotated[
     str | None,
     typer.Option(
@@ -86,7 +94,10 @@ DetectorOption = Annotated[
     DetectorMode,
     typer.Option("--detector", help="auto: the map's own detector decides what is mapped. off: every prompt is."),
 ]
-Strength = Annotated[float, typer.Option(help="0 leaves the model as it is, 1 applies the map in full.")]
+Strength = Annotated[
+    list[float] | None,
+    typer.Option(help="0 leaves the model as it is, 1 (the default) applies the map in full. Once, or once a --map."),
+]
 Seed = Annotated[int, typer.Option(help="Same seed, same images.")]
 Images = Annotated[int, typer.Option(min=1, help="Images of each prompt. Intervals narrow with the square root.")]
 Steps = Annotated[
@@ -96,3 +107,24 @@ Guidance = Annotated[
     float | None, typer.Option(help="Guidance scale; by default the model's.", rich_help_panel="Drawing")
 ]
 Batch = Annotated[int, typer.Option("--batch-size", min=1, help="Images drawn at once.", rich_help_panel="Drawing")]
+StoreOption = Annotated[
+    StoreKind, typer.Option("--store", help="A PNG file an image, or a tar file a batch (WebDataset).")
+]
+RayAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--ray",
+        help="Work on a Ray cluster: `local`, `auto`, or an address such as ray://host:10001.",
+        rich_help_panel="Cluster",
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(min=1, help="Ray workers; by default one per GPU, or per CPU.", rich_help_panel="Cluster"),
+]
+Threads = Annotated[
+    int,
+    typer.Option(
+        "--threads", min=1, help="CPU threads of each Ray worker; they can change last bits.", rich_help_panel="Cluster"
+    ),
+]

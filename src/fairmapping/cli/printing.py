@@ -10,13 +10,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ..metrics import Interval
+from ..metrics import Advice, Interval
 
 if TYPE_CHECKING:
     from ..bias import LanguageBias
     from ..detect import Decision
     from ..mapping import MapConfig
     from ..prompts import Attribute
+    from ..quality import Quality
     from ..receipts import Receipt
     from ..results import Audit
 
@@ -80,10 +81,29 @@ def print_bias(
             cells += [f"{known[line['keyword']]:.0%}" if line["keyword"] in known else ""] if known else []
             table.add_row(str(place), escape(line["keyword"]), f"{line['bias']:.3f}", escape(line["nearest"]), *cells)
         out_console.print(table)
-        of = group or groups[0]
+        of = group or attributes[0].group_names[0]
         if known and of in groups:
             found = bias.correlation(known, of, attribute.name)
             out_console.print(escape(f"Nearness to {of} and the known shares: {found}"))
+
+
+def print_association(
+    bias: LanguageBias, attribute: str, group: str, x: Sequence[str], y: Sequence[str], ends: int = 5
+) -> None:
+    """The keywords nearest to the words of the group and farthest from them, and the test of X against Y."""
+    import pandas as pd
+
+    found = bias.associations(group, attribute).sort_values("effect", ascending=False, kind="stable")
+    table = Table("keyword", "difference", "d", "p", title=escape(f"Nearness to the words of {group} ({attribute})"))
+    shown = found if len(found) <= 2 * ends else pd.concat([found.head(ends), found.tail(ends)])
+    for _, line in shown.iterrows():
+        figures = f"{line['difference']:+.3f}", f"{line['effect']:+.2f}", f"{line['p']:.2g}"
+        table.add_row(escape(line["keyword"]), *figures)
+    out_console.print(table)
+    few = int((found["p"] < 0.05).sum())
+    out_console.print(f"p < .05 for {few} of {len(found)} keywords, where chance alone gives {0.05 * len(found):.1f}")
+    if min(len(x), len(y)) >= 2:
+        out_console.print(escape(f"WEAT, X ({x[0]}, ...) against Y ({y[0]}, ...): {bias.weat(x, y, group, attribute)}"))
 
 
 def print_fit(config: MapConfig) -> None:
@@ -145,6 +165,49 @@ def print_audit(result: Audit) -> None:
             share = f"{line['share']:.1%} of {line['n']} faces are as {as_whom}"
             interval = f"[{line['low']:.1%}, {line['high']:.1%}]"
             out_console.print(escape(f"{line['arm']}, {what} {line['attribute']}: {share} {interval}"))
+
+
+def print_advice(found: Advice, *, told: bool) -> None:
+    """Images of each prompt; of pairs, only where it is `told` how many of them change."""
+    lines = [("one prompt by itself", found.images, found.paired)]
+    if found.keywords > 1:
+        lines += [
+            (f"each of {found.keywords} keywords, with Holm's correction", found.each, found.each_paired),
+            (f"the mean share over {found.keywords} keywords", found.together, found.together_paired),
+        ]
+    out_console.print(
+        f"Images of each prompt to see a share of {found.base:.2f} move by {found.effect:g} with {found.power:.0%} "
+        f"power (two-sided, alpha {found.alpha:g}):",
+        soft_wrap=True,
+    )
+    table = Table("question", "arms drawn apart", *(["on the same seeds"] if told else []))
+    for question, apart, paired in lines:
+        table.add_row(question, f"{apart:,}", *([f"{paired:,}"] if told else []))
+    out_console.print(table)
+    out_console.print(
+        f"{found.images:,} images give a share of {found.base:.2f} a 95 % interval of ± {found.half_width:.3f}"
+    )
+    if not told:
+        out_console.print(
+            "Pairs on the same seeds need fewer, where few of them change group: give --changed, the share that does"
+        )
+
+
+def print_quality(found: Quality) -> None:
+    """One line a figure, the arms side by side."""
+    arms = list(dict.fromkeys(found.table["arm"]))
+    table = Table("figure", *map(escape, arms), title=escape(f"Features: {found.settings['features']}"))
+    for (measure, of), part in found.table.groupby(["measure", "of"], sort=False):
+        lines = part.set_index("arm")
+        cells = []
+        for arm in arms:
+            line = lines.loc[arm] if arm in lines.index else None
+            n = "" if line is None else f"n={line['n']:,}"
+            cells.append("" if line is None else f"{line['value']:.4g} [{line['low']:.4g}, {line['high']:.4g}] {n}")
+        table.add_row(escape(f"{measure} {of}".strip()), *map(escape, cells))
+    out_console.print(table)
+    for note in found.notes:
+        out_console.print(escape(note))
 
 
 def print_decision(decision: Decision) -> None:

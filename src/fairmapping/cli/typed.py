@@ -18,12 +18,34 @@ __all__ = [
     "keywords_of",
     "map_of",
     "pipe_of",
+    "place_of",
     "prompts_of",
     "quota_of",
     "route_of",
     "shares_of",
+    "source_of",
     "split",
+    "workers_of",
 ]
+
+
+def place_of(out: str) -> str:
+    """`out`, if it can be a folder that is written to, or is an address of a kind that fsspec knows."""
+    from ..store import Place
+
+    place = Place(out)
+    if place.path is not None:
+        folder_of(place.path)
+    return out
+
+
+def workers_of(ray: str | None, workers: int | None, threads: int) -> Any:
+    """The cluster to work on, None for this process alone."""
+    from ..cluster import Cluster
+
+    if ray is None and workers is not None:
+        raise ValueError("--workers goes with --ray, for instance --ray local")
+    return None if ray is None else Cluster(ray, workers=workers, threads=threads)
 
 
 def folder_of(out: Path) -> Path:
@@ -49,12 +71,17 @@ def file_of(path: Path, option: str) -> Path:
     return path
 
 
-def pipe_of(model: str, device: str | None, dtype: DType, offload: OffloadMode | None) -> Any:
-    """The pipeline, loaded without a word."""
+def source_of(model: str, device: str | None, dtype: DType, offload: OffloadMode | None) -> Any:
+    """What makes the pipeline, without a word."""
     from .. import pipelines
 
     pipelines.hush()
-    return pipelines.load(model, device=device, dtype=dtype.value, offload=None if offload is None else offload.value)
+    return pipelines.Source(model, device, dtype.value, None if offload is None else offload.value)
+
+
+def pipe_of(model: str, device: str | None, dtype: DType, offload: OffloadMode | None) -> Any:
+    """The pipeline, loaded without a word."""
+    return source_of(model, device, dtype, offload)()
 
 
 def shares_of(source: str | None) -> dict[str, float]:
@@ -81,10 +108,18 @@ def holdout_of(source: str | None) -> Any:
         return keywords_of(source or "")
 
 
-def map_of(source: str | None) -> Any:
+def map_of(sources: list[str] | None, strengths: list[float] | None = None) -> tuple[Any, float]:
+    """The map, or all of them as one, and the strength of the whole; (None, 1) where none is given."""
+    from ..compose import compose
     from ..mapping import FairMap
 
-    return FairMap.from_pretrained(source) if source else None
+    maps, given = [FairMap.from_pretrained(source) for source in sources or ()], strengths or [1.0]
+    if len(given) not in (1, len(maps)):
+        raise ValueError(f"{len(given)} of --strength for {len(maps)} of --map; give one for all, or one each")
+    whole = given[0] if len(given) == 1 else 1.0
+    if len(maps) < 2:
+        return (maps[0] if maps else None), whole
+    return compose(*maps, strengths=given if len(given) > 1 else None), whole
 
 
 def quota_of(source: str | None, fair_map: Any, seed: int) -> Any:
@@ -94,12 +129,12 @@ def quota_of(source: str | None, fair_map: Any, seed: int) -> Any:
     return of_map(fair_map, source, seed=seed)
 
 
-def route_of(source: str) -> tuple[str, Path]:
+def route_of(source: str) -> tuple[str, str]:
     """NAME=FOLDER."""
     name, sign, folder = source.partition("=")
     if not (name and sign and folder):
         raise ValueError(f"--route is {source!r}; give NAME=FOLDER, such as text=runs/x")
-    return name, Path(folder)
+    return name, folder
 
 
 def call_of(steps: int | None, guidance: float | None) -> dict[str, Any]:

@@ -1,21 +1,27 @@
-"""Judging a folder of images: one JSON line an image, appended as they are judged, so that an interrupted run goes on
-where it stopped."""
+"""A judge's answers as Parquet: a small file for each lot as it is judged, so that an interrupted run goes on where it
+stopped, and in the end one file of all rows, which is what an audit is read from."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from .. import tables
 from ..progress import progress_bar
-from ..runs import read_image, write_text
+from ..store import Place, locked
 from . import Judge
 
-__all__ = ["describe", "file_of", "judge_images", "read", "write"]
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from PIL.Image import Image
 
+__all__ = ["ASKED", "answered", "columns", "describe", "file_of", "judge_images", "parts_of", "read", "write"]
+
+ASKED = ("image", "arm", "prompt", "keyword", "template", "groups", "seed", "assigned", "mapped")  # of a Row
 _CHUNK = 64  # images between two writes: at most this many are judged again after an interruption
 
 
@@ -25,94 +31,126 @@ def describe(judge: Judge) -> dict[str, Any]:
     return json.loads(json.dumps({"name": judge.name, "attributes": groups, "card": judge.card}, default=str))
 
 
-def file_of(folder: Path, described: Mapping[str, Any]) -> Path:
-    """Where a judge's answers live in a run folder; each judge has its own file, so that one does not overwrite
+def file_of(described: Mapping[str, Any]) -> str:
+    """Where all answers of a judge lie within a run; each judge has its own file, so that one does not overwrite
     another."""
-    return folder / "judgements" / (re.sub(r"[^A-Za-z0-9._-]+", "-", described["name"]) + ".jsonl")
+    return f"judgements/{_plain_name(described)}.parquet"
+
+
+def parts_of(described: Mapping[str, Any]) -> str:
+    """The folder of what this very version of a judge answered so far."""
+    return f"judgements/{_plain_name(described)}-{_digest(described)}"
+
+
+def columns(asked: Iterable[str], described: Mapping[str, Any]) -> pa.Schema:
+    """Of judged rows with these columns before they were judged."""
+    answers = [name for attribute in described["attributes"] for name in (attribute, f"{attribute}_p")]
+    return tables.schema([*asked, "bytes", "faces", *answers])
+
+
+def answered(judge: Judge, rows: Sequence[Mapping[str, Any]], images: Sequence[Image]) -> list[dict[str, Any]]:
+    """The rows of these images with the judge's answers: faces, and for each attribute its group (None without a face)
+    and ``<attribute>_p``, its probability."""
+    judgements = judge(images)
+    if len(judgements) != len(rows):
+        raise ValueError(
+            f"the judge {judge.name!r} gave {len(judgements)} judgements for {len(rows)} images; it must give one each"
+        )
+    found = []
+    for row, judgement in zip(rows, judgements, strict=True):
+        record = dict(row) | {"faces": judgement.faces}
+        for attribute in judge.attributes:
+            label = judgement.label(attribute)
+            sure = None if label is None else round(float(judgement.probabilities[attribute][label]), 4)
+            record |= {attribute: label, f"{attribute}_p": sure}
+        found.append(record)
+    return found
 
 
 def judge_images(
-    judge: Judge, images: Sequence[Mapping[str, Any]], folder: Path, *, progress: bool = True
+    judge: Judge, images: Sequence[Mapping[str, Any]], folder: str | os.PathLike[str] | Place, *, progress: bool = True
 ) -> list[dict[str, Any]]:
     """Judge every row of `images` (their "image" is a path within `folder`) and return the rows with the answers, in
-    the same order.
+    the same order; the judge's file of all answers is written.
 
-    Added keys: faces, and for each attribute of the judge its group (None without a face) and ``<attribute>_p``, its
-    probability. Images that this very judge answered before, and that have not changed since, are not judged again.
+    Images that this very judge answered before, and that have not changed since, are not judged again.
     """
-    described = describe(judge)
-    path = file_of(folder, described)
-    known: dict[str, dict[str, Any]] = {}
-    if path.exists():
-        found, records = read(path)
-        known = {record["image"]: record for record in records} if found == _header(described) else {}
-    sizes = [_size(folder, row["image"]) for row in images]
-    answers = [known.get(row["image"], {}) for row in images]
-    done = [
-        answer.get("bytes") == size and answer.get("prompt") == row["prompt"]
-        for row, answer, size in zip(images, answers, sizes, strict=True)
-    ]
-    result = [  # what is said of an image now, and what was judged then
-        dict(row) | {name: value for name, value in answer.items() if name not in row} if ready else {}
-        for row, answer, ready in zip(images, answers, done, strict=True)
-    ]
-    write(path, described, known.values())  # drops a torn last line, or all that another version of the judge said
-    todo = [index for index, ready in enumerate(done) if not ready]
-    bar = progress_bar(f"judging ({judge.name})", len(todo), "images", shown=progress and bool(todo))
-    with path.open("a", encoding="utf-8") as log, bar as advance:
-        for start in range(0, len(todo), _CHUNK):
-            chunk = todo[start : start + _CHUNK]
-            judgements = judge([read_image(folder / images[index]["image"]) for index in chunk])
-            if len(judgements) != len(chunk):
-                raise ValueError(
-                    f"the judge {judge.name!r} gave {len(judgements)} judgements for {len(chunk)} images; "
-                    "it must give one each"
+    place, described = Place(folder), describe(judge)
+    with locked(place):
+        lots = f"{parts_of(described)}-lots"
+        known, sizes = _known(place, described, lots), [place.size(row["image"]) for row in images]
+        result: list[dict[str, Any]] = []
+        for row, size in zip(images, sizes, strict=True):
+            if size is None:
+                raise FileNotFoundError(
+                    f"the image {place}/{row['image']} is gone, so it cannot be judged; generate it again"
                 )
-            for index, judgement in zip(chunk, judgements, strict=True):
-                record = dict(images[index]) | {"bytes": sizes[index], "faces": judgement.faces}
-                for attribute in judge.attributes:
-                    label = judgement.label(attribute)
-                    record[attribute] = label
-                    record[f"{attribute}_p"] = (
-                        None if label is None else round(float(judgement.probabilities[attribute][label]), 4)
-                    )
-                result[index] = record
-                log.write(json.dumps(record) + "\n")
-            log.flush()
-            advance(len(chunk))
+            answer = known.get(row["image"], {})
+            same = answer.get("bytes") == size and answer.get("prompt") == row.get("prompt")
+            # What is said of an image now, and what was judged then.
+            result.append(dict(row) | {name: answer[name] for name in answer if name not in row} if same else {})
+        todo = [index for index, row in enumerate(result) if not row]
+        kept = columns(dict.fromkeys(name for row in images for name in row), described)
+        with progress_bar(f"judging ({judge.name})", len(todo), "images", shown=progress and bool(todo)) as advance:
+            for start in range(0, len(todo), _CHUNK):
+                chunk = todo[start : start + _CHUNK]
+                rows = [dict(images[index]) | {"bytes": sizes[index]} for index in chunk]
+                new = answered(judge, rows, [place.image(row["image"]) for row in rows])
+                listed = "\n".join(f"{row['image']} {row['bytes']}" for row in rows)
+                name = hashlib.sha256(listed.encode()).hexdigest()[:16]
+                place.write(f"{lots}/{name}.parquet", tables.encode(new, kept))
+                for index, record in zip(chunk, new, strict=True):
+                    result[index] = record
+                advance(len(chunk))
+        if result:
+            write(place, described, [tables.decode(tables.encode(result, kept), "the answers")])
+        place.remove(lots)
     return result
 
 
-def read(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Header and rows of a file of judgements. A last line that an interruption tore is left out; any other broken
-    line raises ValueError."""
-    lines = path.read_text(encoding="utf-8").splitlines()
-    rows = []
-    for number, line in enumerate(lines, 1):
-        try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError as error:
-            if number < len(lines):
-                raise ValueError(
-                    f"line {number} of {path} is not JSON ({error.msg}): delete the file to judge the images again"
-                ) from error
-    return (rows[0], rows[1:]) if rows else ({}, [])
+def read(place: Place, described: Mapping[str, Any]) -> pa.Table:
+    """All answers of this very version of a judge.
 
-
-def write(path: Path, described: Mapping[str, Any], rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write a judge's answers, whole or not at all."""
-    write_text(path, "".join(json.dumps(line) + "\n" for line in (_header(described), *rows)))
-
-
-def _header(described: Mapping[str, Any]) -> dict[str, Any]:
-    digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:16]
-    return {"judge": described["name"], "digest": digest}
-
-
-def _size(folder: Path, image: str) -> int:
+    Raises FileNotFoundError where there are none, ValueError where they are damaged or of another version.
+    """
+    name = file_of(described)
     try:
-        return (folder / image).stat().st_size
+        table = tables.decode(place.read(name), f"{place}/{name}")
     except FileNotFoundError as error:
-        raise FileNotFoundError(
-            f"the image {folder / image} is gone, so it cannot be judged; generate it again"
-        ) from error
+        old = place.exists(name.removesuffix(".parquet") + ".jsonl")
+        why = "it was written before rows were Parquet; audit into another folder" if old else _AGAIN
+        raise FileNotFoundError(f"{place} holds no {name}: {why}") from error
+    except ValueError as error:
+        raise ValueError(f"{error}: {_AGAIN}") from error
+    if tables.about(table).get("digest") != _digest(described):
+        raise ValueError(f"{place}/{name} is of another version of the judge: {_AGAIN}")
+    return table
+
+
+_AGAIN = "the same call of audit() writes it again, and draws and judges nothing twice"
+
+
+def write(place: Place, described: Mapping[str, Any], answers: Iterable[pa.Table]) -> int:
+    """Write all answers of a judge, whole or not at all, and return how many rows they are."""
+    about = {"judge": described["name"], "digest": _digest(described)}
+    return tables.write_all(place, file_of(described), answers, about)
+
+
+def _known(place: Place, described: Mapping[str, Any], lots: str) -> dict[str, dict[str, Any]]:
+    """image -> its row, of what this version of the judge answered there and can be read."""
+    known: dict[str, dict[str, Any]] = {}
+    for name in [file_of(described), *place.names(lots)]:
+        try:
+            table = read(place, described) if name == file_of(described) else tables.decode(place.read(name), name)
+        except (ValueError, FileNotFoundError):
+            continue
+        known |= {row["image"]: row for row in tables.rows_of(table)}
+    return known
+
+
+def _plain_name(described: Mapping[str, Any]) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", described["name"])
+
+
+def _digest(described: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:16]

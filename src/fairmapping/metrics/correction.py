@@ -9,7 +9,7 @@ from scipy import optimize
 from .intervals import positive, tails
 from .measures import Array, checked, shares
 
-__all__ = ["correct_counts", "corrected_shares"]
+__all__ = ["correct_counts", "corrected_shares", "judge_draws", "share_draws"]
 
 
 def correct_counts(counts: ArrayLike, confusion: ArrayLike) -> Array:
@@ -31,31 +31,43 @@ def corrected_shares(
 ) -> tuple[Array, Array, Array]:
     """Shares after `correct_counts`, with a percentile interval: (shares, low, high), each (..., K).
 
-    Each resample draws the images anew and, where confusion holds counts, the judge's error rates from what they
-    leave open (a Dirichlet distribution for each row, prior 1/2). A confusion matrix of shares is taken as known. The
-    interval always holds the estimate.
+    Each resample draws the judged shares from what the images leave open (a Dirichlet distribution of the counts,
+    prior 1/K: drawing the images anew would say that a group seen in none of 3 images has no share for certain) and,
+    where confusion holds counts, the judge's error rates from what the card leaves open (:func:`judge_draws`). A
+    confusion matrix of shares is taken as known. The interval always holds the estimate; nan without any image.
     """
     array = checked(counts)
     rates = _rates(confusion, array.shape[-1])
     value = _correct(shares(array), rates)
     rng = np.random.default_rng(seed)
-    matrix = np.asarray(confusion, float)
-    known = np.allclose(matrix.sum(1), 1)
-    flat = array.reshape(-1, array.shape[-1])
-    observed = np.where(flat.sum(-1, keepdims=True) > 0, shares(flat), 1 / flat.shape[-1])
-    draws = []
-    for _ in range(positive(resamples)):
-        again = rng.multinomial(np.rint(flat.sum(-1)).astype(int), observed)
-        judge = rates if known else np.array([rng.dirichlet(row + 0.5) for row in matrix])
-        draws.append(_correct(shares(again), judge))
+    draws = [_correct(share_draws(array, rng), judge) for judge in judge_draws(confusion, positive(resamples), rng)]
     low, high = np.quantile(draws, tails(confidence), axis=0)
-    return value, np.fmin(low.reshape(array.shape), value), np.fmax(high.reshape(array.shape), value)
+    none = np.isnan(value)
+    return value, np.where(none, np.nan, np.fmin(low, value)), np.where(none, np.nan, np.fmax(high, value))
+
+
+def share_draws(counts: ArrayLike, rng: np.random.Generator) -> Array:
+    """Shares (..., K) that counts (..., K) leave open: one draw each of a Dirichlet distribution, prior 1/K."""
+    array = checked(counts)
+    weights = rng.standard_gamma(array + 1 / array.shape[-1])
+    return np.asarray(weights / weights.sum(-1, keepdims=True))
+
+
+def judge_draws(confusion: ArrayLike, draws: int, rng: np.random.Generator) -> Array:
+    """(draws, K, K): error rates that a confusion matrix of counts (K, K) leaves open, each row a draw of a Dirichlet
+    distribution (prior 1/2). A confusion matrix of shares is taken as known: every draw is that matrix."""
+    matrix = np.asarray(confusion, float)
+    if np.allclose(matrix.sum(1), 1):
+        return np.broadcast_to(matrix, (draws, *matrix.shape))
+    return np.stack([rng.dirichlet(row + 0.5, draws) for row in matrix], 1)
 
 
 def _correct(p: Array, rates: Array) -> Array:
     """Judged shares (..., K) -> true shares: the t in the simplex whose judged shares t @ rates lie closest to p."""
     flat = p.reshape(-1, p.shape[-1])
     truth = np.array(np.linalg.solve(rates.T, flat.T).T, dtype=np.float64)
+    if len(rates) == 2:  # on a line, the nearest point is the end that was passed
+        return truth.clip(0, 1).reshape(p.shape)
     sums = np.full((1, len(rates)), 1e3)  # a row this heavy holds the sum of t at 1
     system = np.concatenate([rates.T, sums])
     for row in np.flatnonzero((truth < 0).any(-1)):  # only what inversion put outside; nan stays nan

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 __all__ = [
     "MEASURES",
+    "SOURCES",
     "Array",
     "Measure",
     "checked",
@@ -98,6 +99,15 @@ MEASURES: dict[str, Measure] = {
     "kl_divergence": kl_divergence,
     "normalised_entropy": normalised_entropy,
     "fairimagen_fairness": fairimagen_fairness,
+}
+
+SOURCES: dict[str, str] = {  # under which names papers report them
+    "pairwise_bias": "pairwise bias (Shen et al., ICLR 2024)",
+    "deviation_ratio": "deviation ratio (InterpretDiffusion)",
+    "mean_absolute_deviation": "mean absolute deviation (DALL-Eval); parity gap (EquiSteer)",
+    "kl_divergence": "KL divergence from uniform (ITI-GEN)",
+    "normalised_entropy": "normalised entropy (OpenBias, FairMOP)",
+    "fairimagen_fairness": "fairness (FairImagen)",
 }
 
 

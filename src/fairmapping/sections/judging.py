@@ -68,7 +68,8 @@ def judge(main: Audit, audits: Sequence[Audit], keywords: Sequence[str]) -> dict
             label = f"perceived {attribute}" + (f", {WHEN[arm]}" if len(main.arms) == 2 else "")
             rows.append([label, *cells])
     table = {
-        "caption": "Mean pairwise bias as judged, and corrected for the judge's errors by its confusion matrix",
+        "caption": "Mean pairwise bias as judged, and corrected for the judge's errors by its confusion matrix; the "
+        "second interval holds what the card leaves open of those errors",
         "head": ["", "as judged", "corrected"],
         "rows": rows,
     }

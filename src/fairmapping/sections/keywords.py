@@ -11,10 +11,12 @@ from markupsafe import Markup
 
 from .. import charts, metrics
 from ..results import ARMS, Audit
-from ..words import bracket, noun, number, percent, percent_cell
-from .parts import WHEN, floor_note, of_whom
+from ..words import bracket, count, noun, number, percent, percent_cell
+from .parts import WHEN, floor_note, intervals_of_shares, of_whom
 
 __all__ = ["chart", "figures"]
+
+SIGNIFICANT = 0.05
 
 
 def chart(audit: Audit, attribute: str) -> dict[str, Any]:
@@ -60,7 +62,13 @@ def chart(audit: Audit, attribute: str) -> dict[str, Any]:
         left_out = of_whom(audit, attribute)
         text = f"Share of faces perceived as {groups[0]}{left_out or f', the rest as {groups[1]}'}."
         by = "the share before" if audit.arms == ARMS else "that share"
-        caption = f"Share perceived {groups[0]} by {what}, sorted by {by}, with 95 % Wilson intervals."
+        caption = f"Share perceived {groups[0]} by {what}, sorted by {by}, with {intervals_of_shares(audit)}."
+    if (tests := _tests(audit, attribute)) is not None:
+        changed = int((tests["p_holm"] < SIGNIFICANT).sum())
+        text += (
+            f" {changed} of {count(len(tests), what)} changed measurably: each was tested on its image pairs of the "
+        )
+        text += "same prompt and seed, with Holm's correction for so many tests."
     value = "pairwise bias" if stacked else groups[0]
     return {
         "attribute": attribute,
@@ -72,6 +80,14 @@ def chart(audit: Audit, attribute: str) -> dict[str, Any]:
         "value": value,
         "rows": rows,
     }
+
+
+def _tests(audit: Audit, attribute: str) -> pd.DataFrame | None:
+    """The test of every keyword; None for one arm, or arms without an image pair."""
+    try:
+        return audit.tests(attribute)
+    except ValueError:
+        return None
 
 
 def _together(audit: Audit, attribute: str, groups: Sequence[str], stacked: bool) -> dict[str, Any]:
@@ -130,15 +146,17 @@ def figures(audit: Audit, attribute: str) -> dict[str, Any]:
     corrected = f"{groups[0]}_corrected" in table
     left_out = bool(of_whom(audit, attribute))
     position = {keyword: index for index, keyword in enumerate(audit.keywords)}
+    tests = _tests(audit, attribute)
+    p_holm = {} if tests is None else dict(zip(tests["keyword"], tests["p_holm"], strict=True))
     rows = []
     for _, line in table.sort_values("keyword", key=lambda names: names.map(position), kind="stable").iterrows():
-        shares = [percent_cell(*_triple(line, group)) for group in groups]
-        fixed = [percent(line[f"{group}_corrected"]) for group in groups] if corrected else []
+        told = [name for group in groups for name in (group, *([f"{group}_corrected"] if corrected else []))]
+        shares = [percent_cell(*_triple(line, name)) for name in told]
         counted = [line["images"], line["no_face"], line["several"], line["n"], *([line["other"]] if left_out else [])]
         when = [WHEN[line["arm"]]] if len(audit.arms) == 2 else []
-        rows.append(
-            [line["keyword"], *when, *counted, *shares, *fixed, number(line["pairwise_bias"]), number(line["floor"])]
-        )
+        tested = [_p(p_holm.get(line["keyword"])) if line["arm"] == ARMS[1] else ""] if p_holm else []
+        bias = [number(line["pairwise_bias"]), number(line["floor"])]
+        rows.append([line["keyword"], *when, *counted, *shares, *bias, *tested])
     head = [
         noun(audit.keywords),
         *(["arm"] if len(audit.arms) == 2 else []),
@@ -147,15 +165,20 @@ def figures(audit: Audit, attribute: str) -> dict[str, Any]:
         "several",
         "judged",
         *(["others"] if left_out else []),
-        *groups,
+        *(name for group in groups for name in (group, *([f"{group}, corrected"] if corrected else []))),
     ]
-    head += [f"{group}, corrected" for group in groups] if corrected else []
+    fixed = " Corrected: for the judge's errors, the interval holding what its card leaves open." if corrected else ""
     return {
         "summary": f"All figures, perceived {attribute}",
-        "caption": f"Shares are among judged faces, with 95 % Wilson intervals in percent. {floor_note(audit)}".strip(),
-        "head": [*head, "pairwise bias", "chance floor"],
+        "caption": f"Shares are among judged faces, in percent, with {intervals_of_shares(audit)}.{fixed} "
+        f"{floor_note(audit)}",
+        "head": [*head, "pairwise bias", "chance floor", *(["p of change (Holm)"] if p_holm else [])],
         "rows": rows,
     }
+
+
+def _p(value: float | None) -> str:
+    return "n/a" if value is None else "< .001" if value < 0.001 else f"{value:.3f}"
 
 
 def _triple(line: pd.Series, group: str) -> tuple[float, float, float]:

@@ -65,6 +65,7 @@ def language(audit: Audit, before: LanguageBias | None, after: LanguageBias | No
                 for row in rows
             ],
         },
+        "association": _association(before, after) if before and before.cosines else None,
         "ranked": _ranked(audit, before, after) if before else None,
     }
 
@@ -129,6 +130,32 @@ def _scatters(before: LanguageBias, after: LanguageBias | None) -> list[dict[str
         ).format(when, spearman, f"{correlation.spearman_p:.1g}", correlation.n)
         found.append({"chart": chart, "caption": caption})
     return found
+
+
+def _association(before: LanguageBias, after: LanguageBias | None) -> dict[str, Any]:
+    """Are prompts nearer to the words of one group? Keyword by keyword, and the occupations that are drawn mostly as
+    women against the others."""
+    measured = [before, *([after] if after is not None and after.cosines else [])]
+    rows: list[list[Any]] = []
+    for item in before.attributes:
+        for group in item.group_names if len(item.groups) > 2 else item.group_names[:1]:
+            found = [bias.associations(group, item.name) for bias in measured]
+            cells = [f"{int((table['p'] < 0.05).sum())} of {len(table)}" for table in found]
+            rows.append([f"{item.name}: keywords nearer to or farther from the words of {group}, p < .05", *cells])
+        known = sd15_women() if {"female", "male"} == set(item.group_names) else {}
+        women = [keyword for keyword in before.keywords if known.get(keyword, 0) > 0.5]
+        others = [keyword for keyword in before.keywords if keyword in known and keyword not in women]
+        if min(len(women), len(others)) >= 2:
+            tests = [bias.weat(women, others, "female", item.name) for bias in measured]
+            what = f"{count(len(women), 'occupation')} drawn mostly as women against {len(others)} others"
+            rows.append([f"{what}: difference of cosines", *(_three_cell(test.difference) for test in tests)])
+            rows.append(["the same as d, with p", *(f"{number(test.effect)} (p = {test.p:.1g})" for test in tests)])
+    return {
+        "caption": "Association tests (WEAT, Caliskan et al. 2017): nearness to the words of a group against those of "
+        "the others. Chance alone gives p < .05 for 5 % of keywords; d does not shrink where all associations do",
+        "head": ["", *(WHEN[arm] if len(measured) > 1 else "figure" for arm in list(WHEN)[: len(measured)])],
+        "rows": rows,
+    }
 
 
 def _to_name(x: np.ndarray, y: Sequence[float], each: int = 3) -> list[bool]:

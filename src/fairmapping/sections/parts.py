@@ -12,7 +12,7 @@ from markupsafe import Markup
 from .. import lists
 from ..results import Audit
 
-__all__ = ["WHEN", "card", "floor_note", "model_name", "of_whom", "others", "sd15_women"]
+__all__ = ["WHEN", "card", "floor_note", "intervals_of_shares", "model_name", "of_whom", "others", "sd15_women"]
 
 WHEN = {"raw": "before", "mapped": "after"}  # the arms, as a reader knows them
 
@@ -38,6 +38,12 @@ def floor_note(audit: Audit) -> str:
         "With the map, groups were assigned in exact numbers (a quota), so the chance floor, which is of independent "
         "draws, does not bound the bias from below, and one below the floor is no error."
     )
+
+
+def intervals_of_shares(audit: Audit) -> str:
+    """What the intervals of shares are."""
+    sequences = "95 % confidence sequences, which hold whenever drawing stops"
+    return sequences if audit.stopped_early else "95 % Wilson intervals"
 
 
 def model_name(audit: Audit) -> str:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from .. import charts
 from ..results import ARMS, Audit
+from ..store import Place
 from ..words import count
 from .parts import WHEN, others
 
@@ -41,7 +42,7 @@ def pairs(audit: Audit, keywords: Sequence[str]) -> list[dict[str, Any]]:
     """For each keyword a sprite of the same seeds per arm; keywords whose images are gone are left out."""
     if audit.path is None:
         return []
-    neutral = audit.rows[audit.rows["groups"].map(len) == 0]
+    neutral, place = audit.neutral(), Place(audit.path)
     found = []
     for keyword in keywords:
         figures = []
@@ -50,7 +51,7 @@ def pairs(audit: Audit, keywords: Sequence[str]) -> list[dict[str, Any]]:
             # The first image of every template, then the second, ...
             rows = rows.iloc[np.argsort(rows.groupby("prompt").cumcount().to_numpy(), kind="stable")]
             rows = rows.head(min(_PICTURES, max(len(rows) - len(rows) % _COLUMNS, _COLUMNS)))
-            made = charts.sprite([audit.path / image for image in rows["image"]], columns=_COLUMNS)
+            made = charts.sprite(place, list(rows["image"]), columns=_COLUMNS)
             if made is None:
                 continue
             data, width, height = made

@@ -12,12 +12,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from .. import tables
+from ..judges import records
 from ..lists import attributes as packaged
 from ..prompts import Attribute, AttributeSource, resolve_attributes
 from ..results import Audit
-from ..runs import locked
+from ..store import Place, locked
 from ..words import count
-from .rows import Known, arms_of, as_rows
+from .rows import Known, arms_of, as_rows, within
 from .saved import place_for, saved
 from .tables import TableSource, column, known_columns, read_table, whole_number
 from .votes import NO_AGREEMENT, NO_LABEL, Votes, agreement, majority, votes_of
@@ -73,22 +75,25 @@ def audit_labels(
     table, notes = _without_repeats(table, [item.name for item in asked]) if has_images else (table, [])
     units, place = _units(table)
     known = _known(units, images)
-    rows, more = as_rows(known, asked, progress=progress)
+    rows, more = as_rows(known, Path(out), asked, progress=progress)
     answers, groups, agreed = _judged(table, units, place, asked, notes, progress)
-    said = {(one.image, one.arm): answer for one, answer in zip(known, answers, strict=True)}
+    said = {(within(Path(out), one.image), one.arm): answer for one, answer in zip(known, answers, strict=True)}
     annotators = len(set(column(table, "annotator")) - {None})
     who = count(annotators, "annotator") if annotators else "whoever made the table"
     short = Path(name).name if name != "a DataFrame" else name
     card = {"domain": f"labels that others gave, read from {short}: {who}", "caution": _caution(agreed, annotators)}
-    with locked(Path(out)):
+    judge = {"name": f"labels of {short}", "attributes": groups, "card": card}
+    kept = records.columns(records.ASKED, judge)
+    with locked(Place(out)):
+        labelled = tables.encode([row | said[row["image"], row["arm"]] for row in rows], kept)
+        records.write(Place(out), judge, [tables.decode(labelled, "the labels")])
         return saved(
-            [row | said[row["image"], row["arm"]] for row in rows],
             Path(out),
             kind="labels",
             of=of,
             notes=[*notes, *more],
             attributes={item.name: item.group_names for item in asked},
-            judge={"name": f"labels of {short}", "attributes": groups, "card": card},
+            judge=judge,
             model=model or Path(short).stem,
             expected=expected or {},
             seconds=time.perf_counter() - started,

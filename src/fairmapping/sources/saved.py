@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from ..audit import versions_of
-from ..results import SCHEMA_VERSION, Audit, frame
+from ..results import SCHEMA_VERSION, Audit
+from ..store import Place
 
 __all__ = ["place_for", "saved"]
 
 
 def place_for(out: Path, of: Mapping[str, Any]) -> Path:
-    """The folder `out`, if no other audit is there. Raises ValueError where one is."""
+    """The folder `out`, if no other audit is there. Raises ValueError where one is, or for what is no local folder."""
+    if Place(out).path is None:
+        raise ValueError(f"{out} is an address; give a local folder, as the images are found from it")
     if (out / "settings.json").exists():
         raise ValueError(f"{out} holds images that fairmapping drew; give another folder for this audit")
     path = out / "audit.json"
@@ -30,7 +33,6 @@ def place_for(out: Path, of: Mapping[str, Any]) -> Path:
 
 
 def saved(
-    rows: Iterable[Mapping[str, Any]],
     out: Path,
     *,
     kind: str,
@@ -43,7 +45,7 @@ def saved(
     seconds: float,
     **source: Any,
 ) -> Audit:
-    """The audit of these judged rows, written to `out`.
+    """The audit of the judge's answers that lie in `out`, with its settings written beside them.
 
     kind: "images" or "labels". of: where they come from, in plain words of JSON. source: what else is known of them.
     """
@@ -63,6 +65,7 @@ def saved(
         "source": {"kind": kind, "of": of, "notes": notes, **source},
     }
     # Through JSON once, as in audit(): a fresh audit and a loaded one hold the same plain values.
-    result = Audit(frame(rows), json.loads(json.dumps(settings, default=str)), out)
-    result.save(out)
+    place = Place(out)
+    result = Audit.of(place, json.loads(json.dumps(settings, default=str)))
+    result.save_settings(place)
     return result

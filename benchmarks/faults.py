@@ -1,0 +1,219 @@
+"""What is left of an audit after faults: the command on the embedded model, struck again and again, and gone on with.
+
+python benchmarks/faults.py --out runs/faults [--kills 50] [--losses 10] [--only kill,damage,disk,second,ray,driver]
+kill     kill -9 of the command at random moments of its work
+damage   as before, and each time an image or Parquet file is cut off, emptied or has four bytes changed
+disk     a disk (a tmpfs: needs root) that is full half way, then made larger
+second   a second command on a folder where one is at work
+ray      kill -9 of random workers of a local Ray cluster
+driver   kill -9 of the command that leads a Ray cluster
+Each time the same command goes on until it ends; then every file and every table must be those of an undisturbed run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+
+import fairmapping as fm
+
+WORDS = "doctor,nurse,carpenter,teacher"
+ASKED = ["--keywords", WORDS, "--template", "a portrait of {}", "--images", "16", "--batch-size", "8", "--steps", "4"]
+RAY = ["--ray", "local", "--workers", "2"]
+
+
+class Faults:
+    def __init__(self, out: Path, seed: int) -> None:
+        self.out, self.random = out, random.Random(seed)
+        self.asked = [
+            sys.executable,
+            "-c",
+            "from fairmapping.cli import app; app()",
+            "audit",
+            *ASKED,
+            "--map",
+            str(out / "map"),
+        ]
+        if not (out / "map" / "config.json").exists():
+            fm.fit(fm.portraits.load(), fm.lists.split()[0][:20], ("gender",), route="text").save_pretrained(
+                out / "map"
+            )
+        self.whole = self.fresh("whole")
+        process, started = self.start(self.whole)
+        assert process.wait() == 0, process.stderr.read().decode()  # type: ignore[union-attr]
+        self.span = time.perf_counter() - started
+        print(f"undisturbed: {self.span:.1f} s of work, {len(contents(self.whole))} files", flush=True)
+
+    def fresh(self, name: str) -> Path:
+        folder = self.out / name
+        subprocess.run(["rm", "-rf", str(folder)], check=True)
+        return folder
+
+    def start(self, folder: Path, more: list[str] | None = None) -> tuple[subprocess.Popen[bytes], float]:
+        """The command, and when it began to work on the folder (or ended)."""
+        process = subprocess.Popen(
+            [*self.asked, *(more or []), "--out", str(folder)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        )
+        lock = folder / ".lock"
+        while process.poll() is None and not (lock.exists() and str(process.pid) in lock.read_text()):
+            time.sleep(0.01)
+        return process, time.perf_counter()
+
+    def check(self, name: str) -> None:
+        """Every file but the date and seconds of audit.json, and every table."""
+        there, whole = contents(self.out / name), contents(self.whole)
+        assert there.keys() == whole.keys(), f"{name}: other files: {sorted(there.keys() ^ whole.keys())[:5]}"
+        other = [path for path in whole if whole[path] != there[path]]
+        assert not other, f"{name}: other bytes in {other[:5]}"
+        found, expected = fm.Audit.load(self.out / name), fm.Audit.load(self.whole)
+        assert found.rows.equals(expected.rows)
+        for attribute in expected.attributes:
+            assert found.table(attribute).equals(expected.table(attribute))
+            assert found.summary(attribute).equals(expected.summary(attribute))
+            assert found.compare(attribute) == expected.compare(attribute)
+
+    def kill(self, kills: int, name: str = "kill", hurt: Callable[[Path], str] | None = None) -> None:
+        """``kills`` times, in as many runs as that takes; each is struck until it happens to end."""
+        done, runs, struck = 0, 0, []
+        while done < kills:
+            runs += 1
+            folder = self.fresh(f"{name}-{runs}")
+            while True:
+                process, started = self.start(folder)
+                wait = started + self.random.uniform(0, 0.6 * self.span) - time.perf_counter()
+                try:
+                    code = process.wait(timeout=max(wait, 0))
+                except subprocess.TimeoutExpired:
+                    if done < kills:
+                        process.kill()
+                        process.wait()
+                        done += 1
+                        struck.append(len(list(folder.rglob("*.png"))))
+                        if hurt is not None:
+                            hurt(folder)
+                        continue
+                    code = process.wait()
+                assert code == 0, process.stderr.read().decode()  # type: ignore[union-attr]
+                break
+            self.check(f"{name}-{runs}")
+        print(f"{name}: {done} kills in {runs} runs, at {struck} images; all ended as undisturbed", flush=True)
+
+    def hurt(self, folder: Path) -> str:
+        files = [path for path in folder.rglob("*") if path.suffix in (".png", ".parquet") and path.is_file()]
+        if not files:
+            return ""
+        path = self.random.choice(files)
+        data = path.read_bytes()
+        middle = len(data) // 2
+        how = self.random.choice(["cut", "empty", "changed"])
+        changed = data[:middle] + bytes(255 - byte for byte in data[middle : middle + 4]) + data[middle + 4 :]
+        path.write_bytes({"cut": data[:middle], "empty": b"", "changed": changed}[how])
+        return f"{how} {path}"
+
+    def disk(self) -> None:
+        folder = self.fresh("disk")
+        folder.mkdir()
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], check=True)
+        try:
+            process, _ = self.start(folder)
+            said = process.communicate()[1].decode()
+            assert process.returncode == 2 and "No space left on device" in said, said
+            print("disk:", " ".join(said.split("Error:")[1].split()), flush=True)
+            subprocess.run(["mount", "-o", "remount,size=100m", str(folder)], check=True)
+            process, _ = self.start(folder)
+            assert process.wait() == 0
+            self.check("disk")
+        finally:
+            subprocess.run(["umount", str(folder)], check=True)
+        print("disk: full, made larger, ended as undisturbed", flush=True)
+
+    def second(self) -> None:
+        folder = self.fresh("second")
+        process, _ = self.start(folder)
+        other, _ = self.start(folder)
+        said = other.communicate()[1].decode()
+        assert other.returncode == 2 and f"process {process.pid} on" in " ".join(said.split()), said
+        assert process.wait() == 0
+        self.check("second")
+        print("second: refused, the first ended as undisturbed", flush=True)
+
+    def ray(self, losses: int) -> None:
+        folder = self.fresh("ray")
+        process, _ = self.start(folder, RAY)
+        done = 0
+        while process.poll() is None:
+            time.sleep(self.random.uniform(0, 2))
+            workers = [child for child in children(process.pid) if "ray::_Hand" in child.name() + cmd(child)]
+            if done < losses and workers:
+                self.random.choice(workers).kill()
+                done += 1
+                time.sleep(3)
+        assert process.returncode == 0, process.stderr.read().decode()  # type: ignore[union-attr]
+        self.check("ray")
+        print(f"ray: {done} workers killed, ended as undisturbed", flush=True)
+
+    def driver(self, kills: int) -> None:
+        folder = self.fresh("driver")
+        for _ in range(kills):
+            process, _ = self.start(folder, RAY)
+            time.sleep(self.random.uniform(0, self.span))
+            below = children(process.pid)
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            psutil.wait_procs(below, timeout=60)
+        process, _ = self.start(folder, RAY)
+        assert process.wait() == 0, process.stderr.read().decode()  # type: ignore[union-attr]
+        self.check("driver")
+        print(f"driver: {kills} kills, ended as undisturbed", flush=True)
+
+
+def cmd(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
+
+
+def children(pid: int) -> list[psutil.Process]:
+    try:
+        return psutil.Process(pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    files = {str(path.relative_to(folder)): path for path in folder.rglob("*") if path.is_file()}
+    return {name: path.read_bytes() for name, path in files.items() if name != "audit.json"}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--losses", type=int, default=10)
+    parser.add_argument("--only", default="kill,damage,disk,second,ray,driver")
+    parser.add_argument("--seed", type=int, default=0)
+    arg = parser.parse_args()
+    faults = Faults(arg.out, arg.seed)
+    does: dict[str, Callable[[], None]] = {
+        "kill": lambda: faults.kill(arg.kills),
+        "damage": lambda: faults.kill(max(1, arg.kills // 5), "damage", faults.hurt),
+        "disk": faults.disk,
+        "second": faults.second,
+        "ray": lambda: faults.ray(arg.losses),
+        "driver": lambda: faults.driver(3),
+    }
+    for name in arg.only.split(","):
+        does[name]()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,328 @@
+"""Where a run lies: a local folder or any address that fsspec knows, with files that are whole or not there.
+
+A name within it is a path with "/". Locally a file is written beside its place and moved there in one step; an object
+store takes a file in one put. So whoever reads a name sees nothing or all of it, also after a kill or on a full disk.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+import socket
+import tarfile
+import threading
+import time
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+__all__ = ["IN_SHARD", "STORES", "Place", "holder", "locked", "picture", "png", "shard", "write_text"]
+
+STORES = ("files", "webdataset")
+IN_SHARD = ".tar/"  # "shards/raw/000000-ab.tar/a-doctor/0000.png" lies within the tar file
+_LOCK, _PARTIAL = ".lock", ".partial"
+BEAT, STALE = 20.0, 120.0  # seconds: how often a lock on an object store is renewed, and when it counts as left
+_held: set[str] = set()  # by this process
+
+
+class Place:
+    """A folder (a path or file://) or an address such as s3://bucket/run, gs://bucket/run, memory://run.
+
+    ``path`` is the local folder, None elsewhere. Raises ValueError for an address of no known kind.
+    """
+
+    def __init__(self, where: str | os.PathLike[str] | Place) -> None:
+        import fsspec
+        from fsspec.implementations.local import LocalFileSystem
+
+        text = str(where) if isinstance(where, Place) else os.fspath(where)
+        try:
+            self.fs, self.root = fsspec.core.url_to_fs(text, use_listings_cache=False)
+        except (ValueError, ImportError) as error:
+            raise ValueError(f"{text!r} is no folder or address to write to: {error}") from error
+        self.path: Path | None = None
+        if isinstance(self.fs, LocalFileSystem):
+            self.path = Path(text if "://" not in text else self.root)
+        self._text = text.rstrip("/") if self.path is None else str(self.path)
+        self._shard: tuple[str, dict[str, bytes]] = ("", {})
+
+    def __str__(self) -> str:
+        return self._text
+
+    def __reduce__(self) -> Any:
+        return Place, (self._text,)
+
+    def join(self, name: str) -> str:
+        return f"{self.root.rstrip('/')}/{name}"
+
+    def exists(self, name: str) -> bool:
+        return self.size(name) is not None
+
+    def size(self, name: str) -> int | None:
+        """In bytes, of the file that holds it; None where there is none."""
+        try:
+            return int(self.fs.info(self.join(holder(name)))["size"])
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def stamp(self, name: str) -> str:
+        """Another one where the file that holds it was written again. Raises FileNotFoundError where there is none."""
+        return str(self.fs.ukey(self.join(holder(name))))
+
+    def names(self, folder: str) -> list[str]:
+        """The files in a folder of it, in order; none where it is missing."""
+        try:
+            found = self.fs.ls(self.join(folder), detail=False)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        return sorted(f"{folder}/{path.rstrip('/').rsplit('/', 1)[1]}" for path in found)
+
+    def read(self, name: str) -> bytes:
+        """Raises FileNotFoundError where there is none; a name within a shard is read from it."""
+        if IN_SHARD not in name:
+            return self.fs.cat_file(self.join(name))
+        archive = holder(name)
+        if self._shard[0] != archive:
+            self._shard = archive, self.members(archive)
+        try:
+            return self._shard[1][name]
+        except KeyError:
+            raise FileNotFoundError(f"{self}/{archive} holds no {name}") from None
+
+    def members(self, archive: str) -> dict[str, bytes]:
+        """What a shard holds, by the name within the run. Raises ValueError for a damaged one."""
+        data, prefix = self.read(archive), archive.removesuffix(".tar") + IN_SHARD
+        try:
+            with tarfile.open(fileobj=io.BytesIO(data)) as file:
+                return {prefix + entry.name: file.extractfile(entry).read() for entry in file}  # type: ignore[union-attr]
+        except (tarfile.TarError, OSError, AttributeError) as error:
+            again = "delete it, and the same call draws it again"
+            raise ValueError(f"{self}/{archive} is no readable shard ({error}); {again}") from error
+
+    def write(self, name: str, data: bytes) -> None:
+        """The whole file or none of it. What goes wrong (a full disk) names the file."""
+        if self.path is None:
+            self.fs.pipe_file(self.join(name), data)
+        else:
+            with self.writing(name) as file:
+                file.write(data)
+        if name == self._shard[0]:
+            self._shard = ("", {})
+
+    @contextmanager
+    def writing(self, name: str) -> Iterator[Any]:
+        """A binary file to write to piece by piece, which takes its place when all is written."""
+        if self.path is None:
+            with self.fs.open(self.join(name), "wb") as file:
+                yield file
+            return
+        with _moved(self.path / _PARTIAL / uuid.uuid4().hex, self.path / name) as file:
+            yield file
+
+    def write_text(self, name: str, text: str) -> None:
+        self.write(name, text.encode())
+
+    def remove(self, name: str) -> None:
+        """A file, or a folder with all in it, if it is there."""
+        if self.fs.exists(self.join(name)):
+            self.fs.rm(self.join(name), recursive=True)
+
+    def image(self, name: str) -> Image:
+        """As RGB. Raises FileNotFoundError where it is gone, ValueError where it cannot be read."""
+        try:
+            return picture(self.read(name), f"{self}/{name}")
+        except FileNotFoundError as error:
+            raise FileNotFoundError(f"the image {self}/{name} is gone; the call that drew it draws it again") from error
+
+
+@contextmanager
+def _moved(partial: Path, target: Path) -> Iterator[Any]:
+    """A file to write that becomes ``target`` when all is written. What goes wrong in the middle names that."""
+    try:
+        for path in (partial, target):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("wb") as file:
+            yield file
+        os.replace(partial, target)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(target)) from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """The whole file or none of it, also where two processes write it at once."""
+    with _moved(path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.part"), path) as file:
+        file.write(text.encode())
+
+
+def holder(name: str) -> str:
+    """The file that holds an image: a shard, or its own."""
+    archive, within, _ = name.partition(IN_SHARD)
+    return archive + ".tar" if within else name
+
+
+def picture(data: bytes, name: str) -> Image:
+    """The image of a file as RGB. Raises ValueError, naming it, where it cannot be read."""
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            return image.convert("RGB")
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # SyntaxError: a broken PNG
+        raise ValueError(
+            f"{name} is no readable image ({error}); delete it, and the same call draws it again"
+        ) from error
+
+
+def png(image: Image, texts: Mapping[str, str]) -> bytes:
+    """The PNG file with ``texts`` as its text metadata."""
+    from PIL.PngImagePlugin import PngInfo
+
+    info, file = PngInfo(), io.BytesIO()
+    for name, text in texts.items():
+        info.add_text(name, text)
+    image.save(file, format="PNG", pnginfo=info)
+    return file.getvalue()
+
+
+def shard(files: Iterable[tuple[str, bytes]]) -> bytes:
+    """A tar file, as WebDataset reads it: the files of one sample share their name up to the first dot. The same files
+    give the same bytes."""
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+        for name, data in files:
+            entry = tarfile.TarInfo(name)
+            entry.size = len(data)
+            archive.addfile(entry, io.BytesIO(data))
+    return made.getvalue()
+
+
+@contextmanager
+def locked(place: Place) -> Iterator[None]:
+    """This process alone works on the place, which is made where it is missing. Within one process it nests.
+
+    A lock left by a process that is gone is taken over: at once where that ran on this machine, and on an object store
+    two minutes after its last sign of life. Should two ever work at once nevertheless, both write the same whole
+    files, so that work is lost and no data. Raises RuntimeError where another one is at work.
+    """
+    key = str(place if place.path is None else place.path.resolve())
+    if key in _held:
+        yield
+        return
+    _held.add(key)
+    try:
+        with _locked_folder(place.path) if place.path is not None else _locked_store(place):
+            yield
+    finally:
+        _held.discard(key)
+
+
+def _me() -> dict[str, Any]:
+    return {"pid": os.getpid(), "host": socket.gethostname()}
+
+
+def _owner(text: str) -> dict[str, Any]:
+    try:
+        owner = json.loads(text)
+        return owner if isinstance(owner["pid"], int) and isinstance(owner["host"], str) else {}
+    except (ValueError, KeyError, TypeError):
+        return {}
+
+
+def _gone(owner: dict[str, Any]) -> bool:
+    """Whether the owner certainly runs no more: a process of this machine that is not there."""
+    return bool(owner) and owner["host"] == _me()["host"] and (owner["pid"] == os.getpid() or not _alive(owner["pid"]))
+
+
+def _refusal(owner: dict[str, Any], place: Any, lock: Any) -> RuntimeError:
+    who = f"process {owner['pid']} on {owner['host']}" if owner else "another process"
+    return RuntimeError(
+        f"{who} is at work on {place}; wait for it or give another folder. "
+        f"If it is no longer running, delete {lock} and call again"
+    )
+
+
+@contextmanager
+def _locked_folder(folder: Path) -> Iterator[None]:
+    path = folder.resolve() / _LOCK
+    folder.mkdir(parents=True, exist_ok=True)
+    while True:
+        try:
+            with path.open("x", encoding="utf-8") as file:
+                json.dump(_me(), file)
+            break
+        except FileExistsError:
+            try:
+                text, age = path.read_text(encoding="utf-8"), time.time() - path.stat().st_mtime
+                # Without a word in it for a while, its owner was killed between making and filling it.
+                if not (_gone(_owner(text)) or (not text and age > 10)):
+                    raise _refusal(_owner(text), folder, path) from None
+                aside = path.with_name(f"{_LOCK}.{uuid.uuid4().hex[:8]}")
+                os.rename(path, aside)  # only one of several that see it left can move it
+                if aside.read_text(encoding="utf-8") != text:
+                    os.rename(aside, path)  # another one was quicker, and this is its lock
+                else:
+                    aside.unlink()
+            except FileNotFoundError:
+                continue
+    partial = folder / _PARTIAL
+    try:
+        shutil.rmtree(partial, ignore_errors=True)  # what a kill left half written
+        yield
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+        path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _locked_store(place: Place) -> Iterator[None]:
+    mine = _me() | {"token": uuid.uuid4().hex}
+
+    def write(mode: str = "overwrite") -> None:
+        place.fs.pipe_file(place.join(_LOCK), json.dumps(mine | {"at": time.time()}).encode(), mode=mode)
+
+    try:
+        write("create")
+    except FileExistsError:
+        owner = _owner(place.read(_LOCK).decode())
+        if not (_gone(owner) or (owner and time.time() - owner.get("at", 0) > STALE)):
+            raise _refusal(owner, place, f"{place}/{_LOCK}") from None
+        write()
+        time.sleep(1)  # another one may have seen the same: the last to write has it
+    owner = _owner(place.read(_LOCK).decode())
+    if owner.get("token") != mine["token"]:
+        raise _refusal(owner, place, f"{place}/{_LOCK}")
+    over = threading.Event()
+
+    def beat() -> None:
+        while not over.wait(BEAT):
+            write()
+
+    thread = threading.Thread(target=beat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+        place.remove(_LOCK)
+
+
+def _alive(pid: int) -> bool:
+    if os.name == "nt":
+        return True  # there, signal 0 is Ctrl-C; the message of locked() says what to delete
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another user's
+        return True
+    return True
