@@ -12,7 +12,7 @@ from pathlib import Path
 
 import fairmapping as fm
 from fairmapping.bias import Contrasts
-from fairmapping.fit import fit_embeddings
+from fairmapping.text_route import fit_embeddings
 
 ATTRIBUTES = ("gender", "race")
 UNSEEN_TEMPLATES = (

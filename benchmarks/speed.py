@@ -15,7 +15,7 @@ import torch
 import fairmapping as fm
 from fairmapping.bias import Contrasts
 from fairmapping.embed import Embeddings
-from fairmapping.fit import fit_embeddings
+from fairmapping.text_route import fit_embeddings
 
 BATCH, KEYWORDS, WIDTH, LENGTH = 16, 150, 768, 24
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -123,6 +124,21 @@ def test_a_weak_lora_passes_and_another_encoder_behind_one_is_refused():
     pipe.unload_lora_weights()  # no trace is left: an encoder like any other finetune
     with pytest.raises(ValueError, match="embed the same prompts differently"):
         attach(pipe, fair_map)
+
+
+def test_the_encoder_of_the_pooled_embeddings_is_told_apart_where_the_map_has_a_part_for_them():
+    """Flux's CLIP: another one changes nothing in the sequence, which is T5's."""
+    pipe, call = tiny.make_flux(), FAMILIES["flux"][1]
+    both, sequence_alone = tiny.random_map(pipe), tiny.random_map(pipe, pooled=False)
+    older = tiny.random_map(pipe)
+    older.config = replace(older.config, encoder={k: v for k, v in older.config.encoder.items() if k != "pooled_probe"})
+    torch.manual_seed(9)
+    pipe.text_encoder = type(pipe.text_encoder)(pipe.text_encoder.config).eval()
+    with pytest.raises(ValueError, match="embed the same prompts differently"):
+        attach(pipe, both)
+    for fair_map in (sequence_alone, older):  # maps saved before there was a second probe are taken at their word
+        with attached(pipe, fair_map):
+            draw("flux", pipe, PROMPTS, call)
 
 
 def test_a_lora_on_the_denoiser_alone_changes_nothing_for_the_map():

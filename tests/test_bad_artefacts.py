@@ -133,6 +133,12 @@ CASES = {
     "keywords of another type": (configured(keywords={"a": 1}), ValueError, "no list"),
     "encoder of another type": (configured(encoder=[]), ValueError, "no dict"),
     "encoder without a probe": (configured(encoder={"width": 4}), ValueError, "lacks the lists"),
+    "encoder with words for a probe": (
+        configured(encoder={"encoders": [], "probe": ["a"]}), ValueError, "probe of the encoder is no list of numbers"
+    ),
+    "encoder with another thing for a pooled probe": (
+        configured(encoder={"encoders": [], "probe": [], "pooled_probe": 3}), ValueError, "pooled_probe of the encoder"
+    ),
     "attributes that are none": (configured(attributes={"gender": {}}), ValueError, "shifts"),
     "weights tampered with": (written("model.safetensors", b"x" * 100), ValueError, "not the file that"),
     "weights no safetensors": (bytes_as_weights(b"x" * 100), ValueError, "no readable safetensors"),
@@ -145,6 +151,31 @@ CASES = {
     "weights not square": (weights(weight=torch.zeros(3, 4)), ValueError, "square matrix"),
     "weights no numbers": (weights(weight=NAN), ValueError, "not finite"),
     "weights of whole numbers": (weights(weight=torch.eye(WIDTH, dtype=torch.int64)), ValueError, "not finite floats"),
+    "low rank of an absurd size": (
+        weights(**{"weight.down": torch.zeros(WIDTH, 99), "weight.up": torch.zeros(99, WIDTH)}),
+        ValueError, "R at most D",
+    ),
+    "low rank of two shapes": (
+        weights(**{"weight.down": torch.zeros(WIDTH, 2), "weight.up": torch.zeros(3, WIDTH)}),
+        ValueError, "low rank needs",
+    ),
+    "low rank no numbers": (
+        weights(**{"weight.down": NAN, "weight.up": torch.eye(WIDTH)}), ValueError, "not finite floats"
+    ),
+    "half of a low rank": (weights(**{"weight.down": torch.eye(WIDTH)}), ValueError, "down and up are needed"),
+    "low rank beside a square": (
+        weights(**{"weight": torch.eye(WIDTH), "weight.down": torch.eye(WIDTH), "weight.up": torch.eye(WIDTH)}),
+        ValueError, "hold weight; a map",
+    ),
+    "low rank with a part too many": (
+        weights(**{"weight.down": torch.eye(WIDTH), "weight.up": torch.eye(WIDTH), "weight.x": torch.eye(WIDTH)}),
+        ValueError, "down and up are needed",
+    ),
+    "low rank of another width than the shifts": (
+        weights(**{"weight.down": torch.zeros(8, 1), "weight.up": torch.zeros(1, 8), "shifts.down": torch.eye(WIDTH),
+                   "shifts.up": torch.zeros(2, WIDTH, WIDTH), "shifts.bias": torch.zeros(2, WIDTH)}),
+        ValueError, "wide beside weight 8 wide",
+    ),
     "half of the shifts": (weights(**{"shifts.down": torch.eye(WIDTH)}), ValueError, "down, up and bias are needed"),
     "weights pickled": (pickled("model.safetensors"), ValueError, "no readable safetensors"),
     "configuration pickled": (pickled("config.json"), ValueError, "no readable JSON"),

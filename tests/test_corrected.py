@@ -12,6 +12,17 @@ from fairmapping.estimates import corrected_mean, mean_over_keywords
 RATES = np.array([[0.9, 0.1], [0.2, 0.8]])
 
 
+def test_the_mean_over_keywords_covers_what_other_keywords_would_have_given() -> None:
+    """24 keywords of 10 images, most of them uneven: the mean pairwise bias at this n, chance floor included."""
+    rng, runs, hits = np.random.default_rng(0), 200, 0
+    truth = np.abs(2 * rng.binomial(10, rng.beta(0.5, 0.5, 200_000)) / 10 - 1).mean()
+    for _ in range(runs):
+        first = rng.binomial(10, rng.beta(0.5, 0.5, 24))
+        found = mean_over_keywords(np.stack([first, 10 - first], -1), metrics.pairwise_bias)
+        hits += found.low <= truth <= found.high
+    assert hits >= 0.88 * runs
+
+
 def test_the_mean_covers_the_truth_only_with_the_judges_uncertainty() -> None:
     """20 keywords, all drawn more often female, so that the mean pairwise bias has no chance floor: it is .6."""
     rng, runs = np.random.default_rng(0), 100
@@ -21,9 +32,9 @@ def test_the_mean_covers_the_truth_only_with_the_judges_uncertainty() -> None:
         truth = np.stack([share, 1 - share], -1)
         counts = np.array([rng.multinomial(200, row) for row in truth @ RATES])
         card = np.array([rng.multinomial(40, row) for row in RATES])
-        found = corrected_mean(counts, card)
+        found = corrected_mean(counts, card, draws=60)
         hits += found.low <= 0.6 <= found.high
-        known = corrected_mean(counts, metrics.shares(card))
+        known = corrected_mean(counts, metrics.shares(card), draws=60)
         as_known += known.low <= 0.6 <= known.high
     assert hits >= 0.88 * runs
     assert as_known < 0.75 * runs

@@ -7,11 +7,13 @@ import json
 import random
 import string
 
+import numpy as np
 import pytest
 
 import fairmapping as fm
 from fairmapping.detect import Detector, Lexicon, default_lexicon
 from fairmapping.detect.reading import words_of
+from fairmapping.detect.tagger import Judgement, pieces_of
 
 DETECTOR = Detector.default()
 
@@ -167,6 +169,72 @@ def test_a_damaged_lexicon_is_refused(content):
 def test_a_lexicon_that_would_fill_the_memory_is_refused():
     with pytest.raises(ValueError, match="unpacks to more"):
         Lexicon(gzip.compress(b" " * (65 * 2**20), 9))
+
+
+def _lexicon_with(change):
+    table = json.loads(gzip.decompress(default_lexicon().content))
+    change(table)
+    return Lexicon(gzip.compress(json.dumps(table).encode(), 1))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"pieces": "a b"},
+        {"width": 7},
+        {"vectors": "@@@"},
+        {"layers": {}},
+        {"layers": {"word": {"shape": [2, 2], "data": ""}}},
+    ],
+)
+def test_a_damaged_network_is_refused(damage):
+    with pytest.raises(ValueError, match="no lexicon"):
+        _lexicon_with(lambda table: table["tagger"].update(damage))
+
+
+def test_without_its_network_the_rules_decide_alone():
+    lexicon = _lexicon_with(lambda table: table.pop("tagger"))
+    detector = Detector(lexicon=lexicon)
+    assert lexicon.tagger is None
+    assert lexicon.digest != default_lexicon().digest
+    assert decided("a doctor and her dog", detector) == (False, True)
+    assert decided("a zorbling at work", detector) == (False, False)
+
+
+def test_the_network_is_overruled_by_what_the_user_says(monkeypatch):
+    sure = Judgement({"gender": 20.0, "race": -20.0}, 20.0, np.array([9.0, 9.0]))
+    lexicon = _lexicon_with(lambda table: None)
+    monkeypatch.setattr(lexicon.tagger, "judge", lambda text: sure)
+    detector = Detector(lexicon=lexicon)
+    found = detector.decide("quiet hills")
+    assert found.apply == {"gender": True, "race": False}
+    assert found.matched == "quiet hills"
+    assert "race" in found.reason
+    own = detector.extended(protected=["quiet"], keywords=["doctor"], words={"gender": {"female": ["femme"]}})
+    assert decided("quiet hills", own) == (False, False)
+    assert decided("a doctor", own) == (True, True)
+    assert decided("femme plumber", own) == (False, True)
+    few = Detector(["doctor", "nurse"], lexicon=lexicon)
+    assert decided("quiet hills", few) == (False, False), "a map of few keywords serves only what is near them"
+
+
+def test_the_network_can_leave_a_prompt_alone(monkeypatch):
+    lexicon = _lexicon_with(lambda table: None)
+    monkeypatch.setattr(
+        lexicon.tagger, "judge", lambda text: Judgement({"gender": -9.0, "race": -9.0}, -9.0, np.array([-9.0]))
+    )
+    found = Detector(lexicon=lexicon).decide("a doctor")
+    assert found.applied == ()
+    assert (found.keyword, found.matched) == ("", "")
+    assert found.score < 0.5
+    assert found.reason == "left alone: the words around “doctor” speak against it that somebody is shown"
+
+
+def test_word_pieces_are_the_longest_that_are_known():
+    places = {"wood": 0, "##work": 1, "##er": 2, "wo": 3, "##s": 4}
+    assert pieces_of("woodworkers", places) == (0, 1, 2, 4)
+    assert pieces_of("woodxworker", places) == ()
+    assert pieces_of("", places) == ()
 
 
 def test_bad_input_is_refused_with_the_value():

@@ -276,3 +276,14 @@ def test_other_encoders_are_told_apart(tiny_sd, tiny_sdxl):
     for other in (tiny.make_sd(seed=7), tiny_sdxl, finetuned):
         with pytest.raises(ValueError, match="map"):
             mine.check_encoder(fingerprint(other))
+
+
+def test_padding_can_be_left_out(tiny_flux):
+    prompts = ["a portrait of a doctor", "a nurse"]
+    whole, some, none = (encode(tiny_flux, prompts, padding=padding) for padding in (None, 4, 0))
+    text = int(whole.mask.sum(1).max())
+    assert (some.sequence.shape[1], none.sequence.shape[1], whole.sequence.shape[1]) == (text + 4, text, 512)
+    assert torch.equal(none.sequence, whole.sequence[:, :text]) and torch.equal(none.mask, whole.mask[:, :text])
+    left_out = int((~whole.mask).sum()) / int((~some.mask).sum())
+    assert (whole.stands_for, some.stands_for) == (1.0, left_out) and some[:1].stands_for == left_out
+    assert torch.equal(some.sequence[:, -1], whole.sequence[:, text + 3 * (512 - text) // 4])

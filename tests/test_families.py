@@ -113,6 +113,39 @@ def test_masks_are_the_tokens_that_the_encoder_was_told_of(name, tokens):
     assert found.mask.sum(1).tolist() == tokens
 
 
+def test_sd3_counts_the_words_of_both_parts_and_no_padding():
+    """CLIP's tokens, then T5's; without T5 its rows are zeros, which no tokenizer tells of."""
+    pipe = tiny_more.make_sd3()
+    prompts = [OPEN, "a nurse"]
+    mask = encode(pipe, prompts).mask
+    lengths = [
+        [len(tokenizer(text)["input_ids"]) for text in prompts] for tokenizer in (pipe.tokenizer, pipe.tokenizer_3)
+    ]
+    assert [part.sum(1).tolist() for part in mask.split([tiny.TOKENS, 256], 1)] == lengths
+    pipe.register_modules(text_encoder_3=None)
+    assert encode(pipe, prompts).mask.sum(1).tolist() == [tiny.TOKENS] * 2
+
+
+@pytest.mark.parametrize("name", ["sana", "lumina2", "sdxl", "sd3", "pixart", "auraflow", "chroma", "qwenimage"])
+def test_several_images_of_several_prompts(name):
+    """As diffusers draws them, whatever it does with the masks: the images of what is left alone are the same bits."""
+    make, call = FAMILIES[name]
+    pipe, call = make(), call | {"num_images_per_prompt": 2}
+
+    def images(*prompts):
+        generators = [torch.Generator().manual_seed(i) for i in range(4)]
+        return pipe(prompt=list(prompts), negative_prompt=["grey"] * 2, generator=generators, **call).images
+
+    before = images(OPEN, SETTLED)
+    for fair_map in (tiny.random_map(pipe), tiny.sampled_map(pipe)):
+        with attached(pipe, fair_map):
+            after = images(OPEN, SETTLED)
+            told = receipts(pipe)
+        assert [bool(receipt.mapped) for receipt in told] == [True, True, False, False]
+        assert np.array_equal(after[2:], before[2:])
+        assert all(np.abs(after[i] - before[i]).max() > 1e-6 for i in (0, 1))
+
+
 def test_generate_fit_and_audit_run(family, tmp_path):
     name, pipe, call = family
     weights = {part: {k: v.clone() for k, v in m.state_dict().items()} for part, m in modules_of(pipe)}

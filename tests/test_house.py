@@ -25,7 +25,7 @@ ROAD = (
     {"english", "wordfiles", "mapconfig", "metrics", "progress", "store", "clip"},
     {"estimates", "prompts", "tables", "features", "kid"},
     {"runs"},
-    {"shifts", "pairs", "agreement", "detect", "receipts"},
+    {"shifts", "lowrank", "pairs", "agreement", "detect", "receipts"},
     {"mapfile"},
     {"mapping"},
     {"compose"},
@@ -90,7 +90,7 @@ NO_TORCH = {
     "report",
     "cards",
 }
-PROVIDED_BY = {"PIL": "pillow"}  # where the import is not named like the distribution
+PROVIDED_BY = {"PIL": "pillow", "dlib": "dlib_bin"}  # where the import is not named like the distribution
 
 
 def modules() -> dict[Path, str]:
@@ -168,10 +168,9 @@ def test_who_knows_what(path: Path) -> None:
 
 def test_what_is_imported_is_declared() -> None:
     table = tomllib.loads((PACKAGE.parents[1] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    extras = table["optional-dependencies"]
     requirements = [
         *table["dependencies"],
-        *(line for extra in extras.values() for line in extra),
+        *(line for extra in table["optional-dependencies"].values() for line in extra),
     ]
     declared = {re.split(r"[^\w-]", line)[0].replace("-", "_") for line in requirements}
     used = set().union(*(foreign(path) for path in modules())) - {"fairmapping", *sys.stdlib_module_names}

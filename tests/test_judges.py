@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from fairmapping import tables
-from fairmapping.judges import Judge, Judgement, confusion, load_judge, records
+from fairmapping.judges import FunctionJudge, Judge, Judgement, confusion, default_judge, load_judge, records
 from fairmapping.store import Place
 
 
@@ -195,3 +195,101 @@ class Needy(Shade):
 def test_a_path_that_makes_no_judge_is_explained(path: str, error: type[Exception], says: str) -> None:
     with pytest.raises(error, match=says):
         load_judge(path)
+
+
+def test_more_faces_than_counted_are_refused() -> None:
+    two = Judgement(2, {"light": {"day": 1.0}}, ({"light": {"night": 1.0}},))
+    assert two.label("light") == "day"
+    with pytest.raises(ValueError, match="besides the largest"):
+        Judgement(1, {"light": {"day": 1.0}}, ({"light": {"night": 1.0}},))
+
+
+def brightness(images: Any) -> list[Judgement]:
+    return Shade()(images)
+
+
+def misspelt(images: Any) -> list[Judgement]:
+    return [Judgement(1, {"light": {"dusk": 1.0}}) for _ in images]
+
+
+def test_a_function_is_a_judge() -> None:
+    judge = FunctionJudge(brightness, {"light": ("day", "night")})
+    assert isinstance(judge, Judge)
+    assert load_judge(judge) is judge
+    assert judge.name == "brightness"
+    assert judge([Image.new("L", (4, 4), 200), Image.new("L", (4, 4), 0)])[0].label("light") == "day"
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "says"),
+    [
+        (lambda: FunctionJudge("brightness", {"light": ("day", "night")}), TypeError, "got str"),  # type: ignore[arg-type]
+        (lambda: FunctionJudge(brightness, {}), ValueError, "needs attributes"),
+        (lambda: FunctionJudge(brightness, {"light": "day"}), ValueError, "two groups or more"),
+        (lambda: FunctionJudge(brightness, {"light": ("day", "day")}), ValueError, "two groups or more"),
+        (lambda: FunctionJudge(misspelt, {"light": ("day", "night")})([Image.new("L", (4, 4))]), ValueError, "'dusk'"),
+        (lambda: FunctionJudge(lambda images: ["day"], {"light": ("day", "night")})([]), TypeError, "with a str"),
+    ],
+)
+def test_a_function_that_fits_nothing_is_refused(make: Any, error: type[Exception], says: str) -> None:
+    with pytest.raises(error, match=says):
+        make()
+
+
+def test_an_installed_package_offers_a_judge_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    info = tmp_path / "shades-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: shades\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[fairmapping.judges]\nshades = {__name__}:Shade\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert load_judge("shades").name == "shade"
+    with pytest.raises(ValueError, match="known: clip, fairface, photo, portraits, shades"):
+        load_judge("shade")
+    with pytest.raises(TypeError, match="with a source of weights"):
+        load_judge("shades=here")
+
+
+def test_the_default_follows_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert default_judge(True) == "portraits"
+    assert default_judge(False) == "photo"
+    monkeypatch.setattr("fairmapping.judges.find_spec", lambda name: None)
+    with pytest.raises(ModuleNotFoundError, match=r"fairmapping\[photo\]"):
+        default_judge(False)
+    with pytest.raises(ModuleNotFoundError, match="dlib"):
+        load_judge("photo")
+
+
+CARD = {"judge": "shade", "attributes": {"light": ["night", "day"]}, "confusion": {"light": [[8, 2], [1, 9]]}}
+
+
+def test_a_card_of_your_own_follows_the_order_of_the_judge(tmp_path: Path) -> None:
+    path = tmp_path / "card.json"
+    path.write_text(json.dumps(CARD))
+    judge = Shade()
+    carded = load_judge(judge, card=path)
+    assert carded.card["confusion"]["light"] == [[9, 1], [2, 8]]
+    assert carded.card["attributes"]["light"] == ["day", "night"]
+    assert judge.card["version"] == 1  # the one given keeps its own
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"judge": "photo"}, "of the judge 'photo'"),
+        ({"attributes": {"light": ["day", "dusk"]}}, "day, dusk"),
+        ({"confusion": {"gender": [[1, 0], [0, 1]]}}, "no such attribute"),
+        ({"confusion": {"light": [[1, 0]]}}, "shape"),
+        ({"confusion": None}, "no 'confusion'"),
+    ],
+)
+def test_a_card_that_does_not_fit_is_refused(change: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        load_judge(Shade(), card=CARD | change)
+
+
+def test_a_card_that_is_no_json_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "card.json").write_text("{")
+    with pytest.raises(ValueError, match="is not JSON"):
+        load_judge(Shade(), card=tmp_path / "card.json")
+    with pytest.raises(FileNotFoundError):
+        load_judge(Shade(), card=tmp_path / "absent.json")

@@ -16,6 +16,7 @@ from fairmapping.mapping import SCHEMA_VERSION, FairMap, MapConfig, model_card
 from fairmapping.shifts import GroupShifts
 
 FINGERPRINT = {"encoders": ["BertModel"], "width": 6, "pooled_width": 4, "probe": [1.0, -2.0, 0.5]}
+FINGERPRINT |= {"pooled_probe": [3.0, -1.0]}
 CONFIG = MapConfig(
     encoder=FINGERPRINT,
     attributes={"gender": {"female": "female", "male": "male"}, "age": {"old": "elderly", "young": "young"}},
@@ -220,7 +221,7 @@ def test_a_failed_write_leaves_the_old_map(fair_map: FairMap, tmp_path: Path, mo
     monkeypatch.setattr(Path, "write_bytes", fail)
     with pytest.raises(OSError, match="no space"):
         fair_map.save_pretrained(tmp_path)
-    assert torch.equal(FairMap.from_pretrained(tmp_path).weight, torch.eye(6))
+    assert torch.equal(FairMap.from_pretrained(tmp_path).weight.square(), torch.eye(6))
 
 
 def changed_config(folder: Path, **changes: object) -> None:
@@ -345,6 +346,8 @@ def test_an_unreachable_hub_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"probe": [1.0, 2.0, 0.5]}, "another BertModel: they embed the same prompts differently"),
         ({"probe": [1.0, 2.0, 0.5], "encoders": ["CLIP"]}, "for BertModel, and this pipeline has CLIP"),
         ({"probe": [1.0]}, "differently"),
+        ({"probe": [float("nan"), -2.0, 0.5]}, "differently"),
+        ({"pooled_probe": [1.0, 2.0]}, "differently"),
     ],
 )
 def test_another_encoder_is_refused(fair_map: FairMap, change: dict[str, object], message: str) -> None:
@@ -460,5 +463,5 @@ def test_a_file_with_half_its_shifts_is_refused(shifting: FairMap, tmp_path: Pat
     del tensors["shifts.up"]
     save_file(tensors, folder / "model.safetensors")
     changed_config(folder, sha256={})
-    with pytest.raises(ValueError, match="the map's shifts hold bias, down; down, up and bias are needed"):
+    with pytest.raises(ValueError, match="shifts there are bias, down; down, up and bias are needed"):
         FairMap.from_pretrained(folder)

@@ -88,7 +88,7 @@ def test_mean_distances_by_every_pair() -> None:
     vectors = features(0, n=7)
     units = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     sets = np.array([0, 0, 2, 2, 2, 2, 3])
-    value, error, n = metrics.mean_distances(units, sets, 4)
+    value, error, n = metrics.mean_distances(vectors, sets, 4)
     pairs = [1 - units[i] @ units[j] for i in range(2, 6) for j in range(i) if j >= 2]
     assert n.tolist() == [2, 0, 4, 1]
     assert value[[0, 2]] == pytest.approx([1 - units[0] @ units[1], np.mean(pairs)])
@@ -102,9 +102,7 @@ def test_mean_distances_by_every_pair() -> None:
 def test_the_error_of_a_distance_is_what_drawing_again_gives() -> None:
     values, errors = [], []
     for seed in range(300):
-        vectors = features(seed, n=20) + 1
-        units = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-        value, error, _ = metrics.mean_distances(units, np.zeros(20, int), 1)
+        value, error, _ = metrics.mean_distances(features(seed, n=20) + 1, np.zeros(20, int), 1)
         values.append(value[0])
         errors.append(error[0])
     assert np.mean(errors) == pytest.approx(np.std(values), rel=0.15)
@@ -119,6 +117,7 @@ def test_means_over_few_and_over_many_keywords() -> None:
     assert np.isnan(over_keywords(np.array([0.4]), np.array([np.nan])).low)
     many = np.linspace(0, 1, 20)
     assert over_keywords(many, many) == metrics.bootstrap_mean(many)
+    assert metrics.mean_distances(np.array([[1.0, 0], [0, 0], [2, 0]]), np.zeros(3, int), 1)[0] == pytest.approx(2 / 3)
 
 
 # KID and FID
@@ -251,9 +250,9 @@ def test_clip_scores_are_hessels_and_paired_on_seeds(audit: Audit, clip_folder: 
     model = Clip(clip_folder)
     assert audit.path is not None
     images = model.images([Image.open(audit.path / image).convert("RGB") for image in audit.rows["image"]])
-    np.testing.assert_allclose(np.linalg.norm(images, axis=1), 1, rtol=1e-5)
     for measure, text in (("clip_score", audit.rows["prompt"]), ("human_clip", ["a a person"] * len(audit.rows))):
-        cosine = (images * model.texts(list(text))).sum(1)
+        words = model.texts(list(text))
+        cosine = (images * words).sum(1) / np.linalg.norm(images, axis=1) / np.linalg.norm(words, axis=1)
         scores = audit.rows.assign(score=2.5 * np.maximum(cosine, 0))
         mean = scores.groupby(["arm", "keyword"])["score"].mean().groupby("arm").mean()
         line = of(found, measure)
@@ -323,3 +322,35 @@ def test_the_embedded_models_judge_gives_its_features_and_the_report_shows_them(
     assert "two images of one keyword, perceived female" in page
     other = Audit(audit.rows, audit.settings | {"created": "2020-01-01T00:00:00+00:00"}, tmp_path)
     assert "The pictures themselves" not in report(other, tmp_path / "other.html").read_text()
+
+
+def test_the_command_measures_saves_and_says_what_is_wrong(audit: Audit, clip_folder: Path, tmp_path: Path) -> None:
+    from typer.testing import CliRunner
+
+    from fairmapping.cli import app
+
+    assert audit.path is not None
+    audit.save(audit.path)
+    done = CliRunner().invoke(app, ["quality", str(audit.path), "--clip", str(clip_folder), "--batch-size", "7"])
+    assert done.exit_code == 0, done.output
+    for figure in ("clip_score", "human_clip", "within_keyword", "female"):
+        assert figure in done.output
+    assert set(Quality.load(audit.path).table["arm"]) == {"raw", "mapped", "difference"}
+    assert len(list((audit.path / "features").glob("*.npy"))) == 1
+    for options in (["--reference", str(tmp_path / "gone")], ["--clip", str(tmp_path / "gone")], []):
+        wrong = CliRunner().invoke(app, ["quality", str(audit.path), *options])
+        assert wrong.exit_code == 2
+        assert "Error:" in wrong.output
+    Image.new("RGB", (8, 8)).save(audit.path / "x.png")
+    (audit.path / audit.rows["image"][0]).write_bytes(b"no image")
+    wrong = CliRunner().invoke(app, ["quality", str(audit.path), "--clip", str(clip_folder)])
+    assert "is no readable image" in " ".join(wrong.output.split())
+
+
+def test_audit_prints_how_many_keywords_changed(capsys: pytest.CaptureFixture[str]) -> None:
+    from fairmapping.cli.printing import print_audit
+
+    print_audit(by_hand({"raw": {"nurse": "f" * 20, "cook": "mmmf"}, "mapped": {"nurse": "m" * 20, "cook": "mmff"}}))
+    assert "gender: 1 of 2 keywords changed measurably, after Holm's correction" in capsys.readouterr().out
+    print_audit(by_hand({"raw": {"nurse": "ff"}}))
+    assert "changed measurably" not in capsys.readouterr().out

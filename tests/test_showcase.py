@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import re
@@ -92,6 +93,15 @@ def test_by_default_the_first_keywords_that_it_serves_are_shown(tiny_sd):
         prompts_of()
 
 
+def test_the_model_is_named_without_telling_where_it_lies(tiny_sd, tmp_path):
+    for source, said in {"user/model": "user/model", str(tmp_path / "mine"): "mine", "/gone/model": "model"}.items():
+        tiny_sd.register_to_config(_name_or_path=source)
+        fair_map = tiny.sampled_map(tiny_sd)
+        showcase(tiny_sd, fair_map, ["a doctor"], images_per_prompt=1, **CALL)
+        assert fair_map.config.pictures["model"] == said
+    tiny_sd.register_to_config(_name_or_path="")
+
+
 def test_what_cannot_be_shown_is_refused_and_the_map_stays(tiny_sd, shown):
     before = (shown.pictures, shown.config)
     with pytest.raises(ValueError, match="17 prompts for a model card"):
@@ -127,7 +137,7 @@ def test_pictures_that_are_gone_do_not_matter_and_others_are_refused(shown, tmp_
         FairMap.from_pretrained(folder)
     script = b"<script>alert(1)</script>"
     (folder / "picture-1.png").write_bytes(script)
-    digest = __import__("hashlib").sha256(script).hexdigest()
+    digest = hashlib.sha256(script).hexdigest()
     configured(folder, lambda table: table["sha256"].update({"picture-1.png": digest}))
     with pytest.raises(ValueError, match="no PNG file"):
         FairMap.from_pretrained(folder)

@@ -327,16 +327,14 @@ def test_what_is_told_beside_goes_before_what_is_told_inside(tmp_path: Path) -> 
 
 def test_a_prompt_that_settles_a_group_is_never_neutral() -> None:
     prompts = ["a nurse", "Maria the nurse", "a man and a woman, both nurses", "an asian nurse"]
-    rows, _ = as_rows(
-        [Known(str(i), "raw", prompt) for i, prompt in enumerate(prompts)], Path(), ["gender"], progress=False
-    )
+    rows, _ = as_rows([Known(str(i), "raw", prompt) for i, prompt in enumerate(prompts)], ["gender"], progress=False)
     assert [row["groups"] for row in rows] == [(), (("gender", None),), (("gender", None),), ()]
 
 
 def test_seeds_make_pairs_only_where_both_arms_have_them_once() -> None:
     seeds = {"raw": [1, 2, 2, None], "mapped": [1, 2, 3, None]}
     known = [Known(f"{arm}{i}", arm, "a cook", seed=seed) for arm, of in seeds.items() for i, seed in enumerate(of)]
-    rows, notes = as_rows(known, Path(), ["gender"], progress=False)
+    rows, notes = as_rows(known, ["gender"], progress=False)
     kept = {arm: {row["seed"] for row in rows if row["arm"] == arm} for arm in seeds}
     assert kept["raw"] & kept["mapped"] == {1}
     assert len({(row["arm"], row["seed"]) for row in rows}) == len(rows)
@@ -344,7 +342,7 @@ def test_seeds_make_pairs_only_where_both_arms_have_them_once() -> None:
 
 
 def test_seeds_fit_into_tables() -> None:
-    rows, _ = as_rows([Known("a", "raw", "a cook", seed=2**64 - 1)], Path(), ["gender"], progress=False)
+    rows, _ = as_rows([Known("a", "raw", "a cook", seed=2**64 - 1)], ["gender"], progress=False)
     assert rows[0]["seed"] == 2**63 - 1
 
 
@@ -360,4 +358,4 @@ def test_arms_by_any_name() -> None:
 
 def test_keywords_with_few_images_are_pointed_out() -> None:
     known = [Known(str(i), "raw", None, "cook" if i else "clerk") for i in range(41)]
-    assert "from 1 to 40 images" in as_rows(known, Path(), ["gender"], progress=False)[1][0]
+    assert "from 1 to 40 images" in as_rows(known, ["gender"], progress=False)[1][0]

@@ -21,7 +21,7 @@ from fairmapping.metrics import wilson
 
 HERE = Path(__file__).parent
 ATTRIBUTES = ("gender", "race")
-SETS = ("build", "second", "third", "fourth", "validation", "untouched")
+SETS = ("build", "second", "third", "fourth", "validation", "fifth")
 
 
 def rows_of(name: str) -> list[dict[str, str]]:

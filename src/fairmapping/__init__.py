@@ -30,6 +30,7 @@ _MODULE_OF = {
     "Targets": "targets",
     "compose": "compose",
     "fit": "fit",
+    "load": "pipelines",
     "attach": "attach",
     "detach": "attach",
     "attached": "attach",

@@ -18,6 +18,7 @@ from torch import Tensor
 from . import metrics
 from .embed import Embeddings, cut_off, encode
 from .language_bias import Correlation, Distance, LanguageBias, positions
+from .lowrank import Weight, change
 from .prompts import (
     DEFAULT_TEMPLATES,
     Attribute,
@@ -60,7 +61,10 @@ def measure(
         from .fingerprint import check_encoder
 
         check_encoder(fair_map, pipe)
-    contrasts = Contrasts.encode(pipe, keywords, attributes, templates, batch_size=batch_size, progress=progress)
+    padding = 0 if distance == "pooled" else None  # the mean is over the words
+    contrasts = Contrasts.encode(
+        pipe, keywords, attributes, templates, batch_size=batch_size, padding=padding, progress=progress
+    )
     contrasts = contrasts if fair_map is None else contrasts.map(fair_map)
     found = contrasts.bias(distance)
     if not association:
@@ -105,9 +109,13 @@ class Contrasts:
         templates: Sequence[str] = DEFAULT_TEMPLATES,
         *,
         batch_size: int = 64,
+        padding: int | None = None,
         progress: bool = False,
     ) -> Contrasts:
-        """Encode all these prompts with the pipeline's text encoder. Raises ValueError for prompts it would cut off."""
+        """Encode all these prompts with the pipeline's text encoder; ``padding`` is that of ``fairmapping.encode``.
+
+        Raises ValueError for prompts it would cut off.
+        """
         words, resolved = resolve_keywords(keywords), tuple(resolve_attributes(attributes))
         templates = (templates,) if isinstance(templates, str) else tuple(templates)
         rows = neutral(words, templates)
@@ -117,7 +125,7 @@ class Contrasts:
                 f"{len(long)} of {len(asked)} prompts are longer than the text encoder reads, and their ends would be "
                 f"measured unseen, e.g. {long[0][:80]!r}; give shorter keywords or templates"
             )
-        both = encode(pipe, asked, batch_size=batch_size, progress=progress)
+        both = encode(pipe, asked, batch_size=batch_size, padding=padding, progress=progress)
         return cls(tuple(words), resolved, templates, both[: len(rows)], both[len(rows) :])
 
     def select(self, keywords: Iterable[str]) -> Contrasts:
@@ -161,11 +169,11 @@ class Contrasts:
         difference = self.specific.pooled.view(len(self.neutral), -1, width) - self.neutral.pooled[:, None]
         return self._by_attribute(difference.view(len(self.keywords), len(self.templates), -1, 1, width))
 
-    def bias(self, distance: Distance = "pooled", matrix: Tensor | None = None) -> LanguageBias:
-        """The language bias of these embeddings x, or of x ``matrix``: cheaper than mapping all of them first."""
+    def bias(self, distance: Distance = "pooled", weight: Weight | None = None) -> LanguageBias:
+        """The language bias of these embeddings x, or of x ``weight``: cheaper than mapping all of them first."""
         distances, spreads = {}, {}
         for name, difference in self.differences(distance).items():
-            moved = difference if matrix is None else difference @ matrix.to(difference)
+            moved = difference if weight is None else difference + change(difference, weight)
             d = moved.double().square().sum((-1, -2)).sqrt().numpy()
             d = d.reshape(len(self.keywords), -1, *d.shape[1:])  # (K, positions or 1, T, groups)
             even = can_be_even(d)
@@ -173,7 +181,7 @@ class Contrasts:
             spread = np.divide(d.std(-1), d.mean(-1), out=np.zeros(even.shape), where=even)
             distances[name] = (d * even[..., None]).sum(1) / count[..., None]
             spreads[name] = spread.sum(1) / count
-        mapped = self.mapped or matrix is not None
+        mapped = self.mapped or weight is not None
         return LanguageBias(self.keywords, self.attributes, self.templates, distance, mapped, distances, spreads)
 
     def cosines(self, words: Embeddings) -> dict[str, np.ndarray]:

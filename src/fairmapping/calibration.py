@@ -25,6 +25,7 @@ from torch import Tensor
 from .embed import encode
 from .generate import generate
 from .judges import Judge, confusion
+from .lowrank import LowRank, chained, change
 from .mapping import FairMap
 from .metrics import correct_counts
 from .progress import progress_bar
@@ -96,11 +97,11 @@ class Calibration:
     def map(self, offset: Tensor | None = None) -> FairMap:
         """The map with the present step, and an ``offset`` (J,) of t."""
         constant = self.step[0] + (0 if offset is None else offset)
-        turn = torch.eye(len(self.centre)) + self.basis @ self.step[1:] @ self.directions
+        turn = LowRank(self.basis @ self.step[1:], self.directions)
         shift = (constant - self.centre @ self.basis @ self.step[1:]) @ self.directions
         return FairMap(
-            self.start.weight @ turn,
-            self.start.bias @ turn + shift,
+            chained(self.start.weight, turn),
+            self.start.bias + change(self.start.bias, turn) + shift,
             pooled_weight=self.start.pooled_weight,
             pooled_bias=self.start.pooled_bias,
             config=replace(self.start.config),

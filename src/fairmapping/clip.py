@@ -1,4 +1,4 @@
-"""A CLIP model from the hub or a folder: images and texts to directions in one space."""
+"""A CLIP model from the hub or a folder: images and texts to embeddings in one space."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ class Clip:
 
     @torch.inference_mode()
     def images(self, images: Sequence[Image.Image]) -> np.ndarray:
-        """(N, D) float32, each of length 1."""
+        """(N, D) float32, as long as the model makes them."""
         pixels = self.processor(images=list(images), return_tensors="pt").to(self.model.device)
-        return _units(self.model.get_image_features(**pixels))
+        return _plain(self.model.get_image_features(**pixels))
 
     @torch.inference_mode()
     def texts(self, texts: Sequence[str]) -> np.ndarray:
-        """(N, D) float32, each of length 1; texts are cut at the model's length, mostly 77 tokens."""
+        """(N, D) float32; texts are cut at the model's length, mostly 77 tokens."""
         tokens = self.tokenizer(list(texts), padding=True, truncation=True, return_tensors="pt").to(self.model.device)
-        return _units(self.model.get_text_features(**tokens))
+        return _plain(self.model.get_text_features(**tokens))
 
 
-def _units(features: Any) -> np.ndarray:
+def _plain(features: Any) -> np.ndarray:
     """transformers 5 wraps what its version 4 returned as it was."""
     values = features if isinstance(features, torch.Tensor) else features.pooler_output
-    return torch.nn.functional.normalize(values.float(), dim=-1).cpu().numpy()
+    return values.float().cpu().numpy()

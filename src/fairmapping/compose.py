@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from .detect import Detector
+from .lowrank import LowRank, Weight, chained, change
 from .mapconfig import MapConfig
 from .mapping import FairMap, check_strength
 from .shifts import GroupShifts
@@ -66,18 +67,20 @@ def compose(*maps: FairMap, strengths: Sequence[float] | None = None) -> FairMap
     )
 
 
-def _part(weight: Tensor, bias: Tensor, strength: float) -> tuple[Tensor, Tensor]:
+def _part(weight: Weight, bias: Tensor, strength: float) -> tuple[Weight, Tensor]:
     """x + strength * (x W + b - x) as one W and b."""
     check_strength(strength)
+    if isinstance(weight, LowRank):
+        return LowRank(weight.down, strength * weight.up), strength * bias
     unit = torch.eye(len(weight)).to(weight)
     return unit + strength * (weight - unit), strength * bias
 
 
-def _chained(parts: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+def _chained(parts: Sequence[tuple[Weight, Tensor]]) -> tuple[Weight, Tensor]:
     """x -> (x W1 + b1) W2 + b2 ... as one W and b."""
     weight, bias = parts[0]
     for following, constant in parts[1:]:
-        weight, bias = weight @ following, bias @ following + constant
+        weight, bias = chained(weight, following), bias + change(bias, following) + constant
     return weight, bias
 
 

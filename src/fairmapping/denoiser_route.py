@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from .attach import is_attached
 from .drawings import Plan, draw, plans
 from .embed import cut_off
 from .generate import call_defaults
+from .lowrank import LowRank, Weight, product
 from .mapconfig import MapConfig, versions
 from .mapping import FairMap
 from .prompts import VARIED_TEMPLATES, Attribute, adjectives
@@ -74,9 +74,9 @@ def fit_sampled(
     shifts = [GroupShifts(groups, *net.folded()) for net in nets]
     pooled = shifts[1] if len(shifts) > 1 else None
     return FairMap(
-        torch.eye(shifts[0].width),
+        LowRank.identity(shifts[0].width),
         shifts=shifts[0],
-        pooled_weight=None if pooled is None else torch.eye(pooled.width),
+        pooled_weight=None if pooled is None else LowRank.identity(pooled.width),
         pooled_shifts=pooled,
         config=_config("sampled", keywords, attributes, templates, targets, config),
     )
@@ -157,10 +157,10 @@ def _fitted(
     }
 
 
-def _affine(net: Affine) -> tuple[Tensor, Tensor]:
-    """W (D, D) and b (D,) of x -> x + the step."""
+def _affine(net: Affine) -> tuple[Weight, Tensor]:
+    """W, of the fit's rank, and b (D,) of x -> x + the step."""
     down, up, bias = net.folded()
-    return torch.eye(len(down)) + down @ up[0], bias[0]
+    return product(down, up[0]), bias[0]
 
 
 def _config(

@@ -11,7 +11,7 @@ import inspect
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -29,6 +29,7 @@ __all__ = [
     "encoding",
     "parts_of",
     "read",
+    "spread",
     "texts_of",
     "watched",
 ]
@@ -42,12 +43,14 @@ class Embeddings:
     """Prompts as the denoiser sees them: ``sequence`` (N, L, D), ``mask`` (N, L), ``pooled`` (N, P) or None.
 
     All floats are float32 on the CPU, whatever the pipeline's dtype and device. ``mask`` is True on the tokens of the
-    text, the encoder's start and end tokens included, and False on padding. Raises ValueError if the shapes disagree.
+    text, the encoder's start and end tokens included, and False on padding. ``stands_for`` is how many rows of padding
+    each of those held stands for on average, where some were left out. Raises ValueError if the shapes disagree.
     """
 
     sequence: Tensor
     mask: Tensor
     pooled: Tensor | None = None
+    stands_for: float = 1.0
 
     def __post_init__(self) -> None:
         if self.sequence.ndim != 3:
@@ -66,7 +69,7 @@ class Embeddings:
     def __getitem__(self, index: slice | Tensor | Sequence[int]) -> Embeddings:
         """The chosen prompts, in the order of ``index``."""
         pooled = None if self.pooled is None else self.pooled[index]
-        return Embeddings(self.sequence[index], self.mask[index], pooled)
+        return replace(self, sequence=self.sequence[index], mask=self.mask[index], pooled=pooled)
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,11 +88,21 @@ class Encoding:
 
 
 @torch.no_grad()
-def encode(pipe: Any, prompts: Sequence[str | Prompt], *, batch_size: int = 64, progress: bool = False) -> Embeddings:
+def encode(
+    pipe: Any,
+    prompts: Sequence[str | Prompt],
+    *,
+    batch_size: int = 64,
+    padding: int | None = None,
+    progress: bool = False,
+) -> Embeddings:
     """Encode ``prompts`` as a call of the pipeline without guidance would, with ``__call__``'s defaults.
 
     On an attached pipeline this gives the encoder's own embeddings, not the mapped ones: only the pipeline's
     ``__call__`` maps. Batches padded to different lengths are joined with zero rows, masked.
+
+    padding: of the columns in which no prompt of a batch has text, keep so many, evenly spread, and not all: T5 pads to
+    512 tokens, which in float32 are 8 MB a prompt. Positions are then no longer those of the encoder.
 
     Raises ValueError for no prompts, TypeError for a pipeline outside of the general rule (see this module's head).
     """
@@ -97,20 +110,36 @@ def encode(pipe: Any, prompts: Sequence[str | Prompt], *, batch_size: int = 64, 
     if batch_size < 1:
         raise ValueError(f"batch_size is {batch_size}; at least 1 is needed")
     check_pipeline(pipe)
-    parts = []
+    parts, rows = [], 0
     with progress_bar("encoding", len(texts), "prompts", shown=progress) as advance:
         for start in range(0, len(texts), batch_size):
             chunk = texts[start : start + batch_size]
             found = encoding(pipe, chunk)
             pooled = None if found.pooled is None else found.pooled.float().cpu()
-            parts.append(Embeddings(found.sequence.float().cpu(), found.mask.cpu(), pooled))
+            rows += int((~found.mask).sum())
+            kept = slice(None) if padding is None else _columns(found.mask, padding)
+            parts.append(Embeddings(found.sequence[:, kept].float().cpu(), found.mask[:, kept].cpu(), pooled))
             advance(len(chunk))
     length = max(part.sequence.shape[1] for part in parts)
     return Embeddings(
         torch.cat([_lengthen(part.sequence, length) for part in parts]),
         torch.cat([_lengthen(part.mask, length) for part in parts]),
         None if parts[0].pooled is None else torch.cat([part.pooled for part in parts if part.pooled is not None]),
+        rows / max(sum(int((~part.mask).sum()) for part in parts), 1),
     )
+
+
+def _columns(mask: Tensor, padding: int) -> Tensor:
+    """The columns of ``mask`` (N, L) with text in them, and at most ``padding`` of the others."""
+    text = mask.any(0)
+    others = (~text).nonzero()[:, 0]
+    return torch.cat([text.nonzero()[:, 0], others[spread(len(others), padding).to(others.device)]]).sort().values
+
+
+def spread(total: int, most: int) -> Tensor:
+    """At most ``most`` indices below ``total``, evenly spread."""
+    n = min(total, most)
+    return torch.arange(n) * total // max(n, 1)
 
 
 def encoding(pipe: Any, texts: Sequence[str]) -> Encoding:
@@ -245,25 +274,33 @@ def _tokenizer_mask(
 ) -> Tensor | None:
     """(N, L) attention mask of the tokenizer whose encoder is ``width`` wide, None where none can be told.
 
-    SDXL's two encoders stand side by side and pad alike, so there the first speaks. SD3 joins CLIP and T5 along the
-    tokens: no single tokenizer has that length.
+    SDXL's two encoders stand side by side and pad alike, so there the first speaks. SD3 puts T5's tokens behind those
+    of its two CLIPs, which stand side by side: the masks of the first and of the last tokenizer, one after the other.
     """
     encoders = {name.removeprefix("text_encoder"): _width(module) for name, module in parts_of(pipe, "text_encoder")}
     tokenizers = {name.removeprefix("tokenizer"): tokenizer for name, tokenizer in parts_of(pipe, "tokenizer")}
     suffixes = [suffix for suffix, size in encoders.items() if size == width]
     if not suffixes and sum(encoders.values()) == width:
         suffixes = list(encoders)
-    for suffix in suffixes:
-        tokenizer = tokenizers.get(suffix)
-        if tokenizer is None or length not in (tokenizer.model_max_length, arguments.get("max_sequence_length")):
-            continue
+
+    def mask_of(suffix: str, size: int) -> Tensor:
         own = arguments.get(f"prompt{suffix}") or texts  # prompt_2 goes to the second encoder
         own = [own] if isinstance(own, str) else list(own)
         if hasattr(pipe, "maybe_convert_prompt"):  # textual inversion writes one word as several tokens
-            own = pipe.maybe_convert_prompt(own, tokenizer)
-        found = tokenizer(own, padding="max_length", max_length=length, truncation=True, return_tensors="pt")
-        if found["attention_mask"].shape == (len(texts), length):
-            return found["attention_mask"].bool()
+            own = pipe.maybe_convert_prompt(own, tokenizers[suffix])
+        found = tokenizers[suffix](own, padding="max_length", max_length=size, truncation=True, return_tensors="pt")
+        return found["attention_mask"].bool()
+
+    asked = arguments.get("max_sequence_length")
+    for suffix in suffixes:
+        if suffix in tokenizers and length in (tokenizers[suffix].model_max_length, asked):
+            mask = mask_of(suffix, length)
+            if mask.shape == (len(texts), length):
+                return mask
+    if len(tokenizers) > 1 and max(tokenizers) in encoders:
+        first, last = min(tokenizers), max(tokenizers)
+        if asked and length == (window := tokenizers[first].model_max_length) + asked:
+            return torch.cat([mask_of(first, window), mask_of(last, asked)], 1)
     return None
 
 

@@ -160,13 +160,13 @@ def mean_over_keywords(counts: np.ndarray, measure: metrics.Measure) -> Interval
     return _in_range(_resampled(counts, measure), counts, measure)
 
 
-def corrected_mean(counts: np.ndarray, confusion: np.ndarray, *, draws: int = 100, seed: int = 0) -> Interval:
+def corrected_mean(counts: np.ndarray, confusion: np.ndarray, *, draws: int = 400, seed: int = 0) -> Interval:
     """Mean over keywords of the pairwise bias of counts (N, K), corrected for the judge's errors by its confusion
     matrix (K, K).
 
     The interval is that of :func:`mean_over_keywords` with the correction's own uncertainty in it: for each of
     `draws` error rates that the judge's card leaves open (:func:`fairmapping.metrics.judge_draws`) the keywords are
-    drawn anew 20 times, and of few of them their shares too, from what the images leave open. Correction makes
+    drawn anew 5 times, and of few of them their shares too, from what the images leave open. Correction makes
     noise larger, and a mean of sizes grows with noise, so the figure lies above its limit for many images by more
     than the uncorrected one does.
     """
@@ -176,7 +176,7 @@ def corrected_mean(counts: np.ndarray, confusion: np.ndarray, *, draws: int = 10
     rng = np.random.default_rng(seed)
     means = []
     for rates in metrics.judge_draws(confusion, draws, rng):
-        rows = rng.integers(len(judged), size=(20, len(judged)))
+        rows = rng.integers(len(judged), size=(5, len(judged)))
         if len(judged) >= FEW:
             means.append(_corrected_bias(judged, rates)[rows].mean(1))
         else:

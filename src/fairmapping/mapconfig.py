@@ -22,10 +22,11 @@ __all__ = [
     "picture_name",
     "probe_distance",
     "read_config",
+    "truncation",
     "versions",
 ]
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 MOST_PICTURES = 16  # on a model card
 
 
@@ -38,6 +39,12 @@ class MapConfig:
     from the neutral prompt to its attribute-specific versions over their mean, averaged over ``keywords`` (``bias_*``)
     or over ``held_out`` (``held_out_bias_*``). ``loss`` is what was minimised, text + weight * fair, and ``loss_bound``
     is the value below which no linear map can get it (None where it was not computed).
+
+    ``rank`` is that of the map, or of its shifts; None: a square matrix. Where a square matrix was fitted and a map of
+    low rank was kept in its place, ``truncated`` says what that costs: ``lost``, the part of the change that is not
+    made (root mean square over the embeddings); ``bias_after``, what the square map would have reached; ``difference``,
+    how far its mapped embeddings are from this map's, over their length; the last two ``held_out_`` as well.
+    Losses are those of the square matrix.
 
     ``shifted`` names the attributes that the map has group shifts for, in their order; empty: all, if any.
     ``route`` is how the map was fitted (see :func:`fairmapping.fit`), ``targets`` what shares it was fitted for, or
@@ -56,6 +63,7 @@ class MapConfig:
     shifted: list[str] = field(default_factory=list)
     targets: dict[str, Any] = field(default_factory=dict)
     rank: int | None = None
+    truncated: dict[str, Any] = field(default_factory=dict)
     images: int | None = None
     judge: str | None = None
     rounds: list[dict[str, Any]] = field(default_factory=list)
@@ -120,6 +128,10 @@ def read_config(content: bytes, path: Path) -> tuple[MapConfig, dict[str, str]]:
             raise ValueError(f"{path}: {item.name} is {own!r}, no {kind.__name__}; save or fetch the map again")
     if config.encoder and not all(isinstance(config.encoder.get(key), list) for key in ("encoders", "probe")):
         raise ValueError(f"{path}: encoder lacks the lists encoders and probe; save or fetch the map again")
+    for name in ("probe", "pooled_probe"):
+        own = config.encoder.get(name, [])
+        if not isinstance(own, list) or not all(type(number) in (int, float) for number in own):
+            raise ValueError(f"{path}: {name} of the encoder is no list of numbers; save or fetch the map again")
     told = config.pictures
     if told and not (
         all(isinstance(told.get(name), list) and len(told[name]) <= MOST_PICTURES for name in ("prompts", "mapped"))
@@ -228,6 +240,8 @@ def _figures(config: MapConfig) -> str:
         held = config.held_out_relative_change
         beside = "" if held is None else f" ({held:.1%} on held-out keywords)"
         lines += ["", f"Mapped embeddings are {config.relative_change:.1%} away from the originals on average{beside}."]
+    if config.truncated:
+        lines += ["", truncation(config)]
     return "\n".join([*lines, ""])
 
 
@@ -261,6 +275,23 @@ def _plain(text: Any, *, code: bool = False) -> str:
     """What a reader sees as this text, whatever marks of Markdown or HTML are in it."""
     line = " ".join(str(text).split())[:300]
     return line.replace("`", "'") if code else re.sub(r"([\\`*_\[\]~|!#])", r"\\\1", html.escape(line, quote=False))
+
+
+def truncation(config: MapConfig) -> str:
+    """What keeping a map of low rank in place of the square matrix costs, in one paragraph."""
+    found, said = config.truncated, []
+    for what in ("", "pooled_"):
+        if found.get(f"{what}rank"):
+            lost = f"leaves out {found[f'{what}lost']:.1%} of the change"
+            said.append(f"Rank {found[f'{what}rank']} in place of a square matrix {lost}")
+    for prefix, words in (("", "fitted"), ("held_out_", "held-out")):
+        if f"{prefix}difference" in found:
+            bias = ", ".join(f"{name} {value:.4f}" for name, value in found[f"{prefix}bias_after"].items())
+            said.append(
+                f"on the {words} keywords embeddings are {found[f'{prefix}difference']:.2%} of their length away from "
+                f"the square map's, with which the language bias would be {bias}"
+            )
+    return "; ".join(said) + "."
 
 
 def _shown(value: Any) -> str:

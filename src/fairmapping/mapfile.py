@@ -16,7 +16,7 @@ from torch import Tensor
 from .detect import Detector, Lexicon, default_lexicon
 from .mapconfig import MOST_PICTURES, MapConfig, picture_name, read_config
 
-__all__ = ["read", "write"]
+__all__ = ["parts_of", "read", "write"]
 
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
 DETECTOR, LEXICON = "detector.json", "lexicon.json.gz"
@@ -95,6 +95,16 @@ def read(
     if not pictures:
         config = replace(config, pictures={})
     return tensors, config, _detector(folder, checksums) if DETECTOR in checksums else None, pictures
+
+
+def parts_of(tensors: dict[str, Tensor], what: str, parts: tuple[str, ...]) -> dict[str, Tensor] | None:
+    """The tensors ``what``.``parts``, which are taken out, or None without any."""
+    names = [name for name in tensors if name.startswith(f"{what}.")]
+    found = {name.removeprefix(f"{what}."): tensors.pop(name) for name in names}
+    if found and set(found) != set(parts):
+        needed = f"{', '.join(parts[:-1])} and {parts[-1]}"
+        raise ValueError(f"of the map's {what} there are {', '.join(sorted(found))}; {needed} are needed")
+    return found or None
 
 
 def _content(folder: Path, name: str) -> bytes:

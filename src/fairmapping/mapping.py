@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from . import mapfile
 from .detect import Detector
+from .lowrank import LowRank, Weight, change
 from .mapconfig import SCHEMA_VERSION, MapConfig, model_card, probe_distance
 from .prompts import Cell
 from .shifts import GroupShifts
@@ -32,7 +33,8 @@ class FairMap(nn.Module, ModelHubMixin):
 
     Row vectors: ``weight`` is (D, D) and stands on the right, so ``weight[i, j]`` says how much of input i goes to
     output j (the transpose of ``nn.Linear.weight``). ``bias`` is (D,), and zero in a map made by
-    :func:`fairmapping.fit`. ``pooled_weight`` (P, P) and ``pooled_bias`` (P,) are None without a pooled part.
+    :func:`fairmapping.fit`. ``pooled_weight`` (P, P) and ``pooled_bias`` (P,) are None without a pooled part. Either
+    weight may be a :class:`fairmapping.lowrank.LowRank` instead, which is applied without becoming a square matrix.
 
     Padding: in CLIP-like encoders the rows of padding are not zero and the denoiser attends to them, so they are mapped
     as all others. Where padding is zero it must stay zero, so the bias is added to rows that hold something only.
@@ -46,19 +48,19 @@ class FairMap(nn.Module, ModelHubMixin):
     Raises ValueError for tensors of the wrong shape or with values that are not finite.
     """
 
-    weight: Tensor
+    weight: Weight
     bias: Tensor
-    pooled_weight: Tensor | None
+    pooled_weight: Weight | None
     pooled_bias: Tensor | None
     shifts: GroupShifts | None
     pooled_shifts: GroupShifts | None
 
     def __init__(
         self,
-        weight: Tensor,
+        weight: Weight,
         bias: Tensor | None = None,
         *,
-        pooled_weight: Tensor | None = None,
+        pooled_weight: Weight | None = None,
         pooled_bias: Tensor | None = None,
         shifts: GroupShifts | None = None,
         pooled_shifts: GroupShifts | None = None,
@@ -70,7 +72,10 @@ class FairMap(nn.Module, ModelHubMixin):
             raise ValueError("pooled_bias without pooled_weight; give both or neither")
         for prefix, matrix, vector in (("", weight, bias), ("pooled_", pooled_weight, pooled_bias)):
             matrix, vector = (None, None) if matrix is None else _checked(matrix, vector, prefix)
-            self.register_buffer(f"{prefix}weight", matrix)
+            if isinstance(matrix, LowRank):
+                self.add_module(f"{prefix}weight", matrix)
+            else:
+                self.register_buffer(f"{prefix}weight", matrix)
             self.register_buffer(f"{prefix}bias", vector)
         self.config = config or MapConfig()
         widths = (("", self.width, shifts), ("pooled_", self.pooled_width, pooled_shifts))
@@ -98,7 +103,8 @@ class FairMap(nn.Module, ModelHubMixin):
     @classmethod
     def identity(cls, width: int, pooled_width: int | None = None) -> FairMap:
         """The map that changes nothing."""
-        return cls(torch.eye(width), pooled_weight=None if pooled_width is None else torch.eye(pooled_width))
+        pooled = None if pooled_width is None else LowRank.identity(pooled_width)
+        return cls(LowRank.identity(width), pooled_weight=pooled)
 
     @property
     def width(self) -> int:
@@ -184,7 +190,8 @@ class FairMap(nn.Module, ModelHubMixin):
 
     def extra_repr(self) -> str:
         pooled = "" if self.pooled_width is None else f", pooled_width={self.pooled_width}"
-        return f"width={self.width}{pooled}, route={self.config.route!r}, keywords={len(self.config.keywords)}"
+        rank = f", rank={self.weight.rank}" if isinstance(self.weight, LowRank) else ""
+        return f"width={self.width}{rank}{pooled}, route={self.config.route!r}, keywords={len(self.config.keywords)}"
 
     def save_pretrained(
         self,
@@ -206,9 +213,12 @@ class FairMap(nn.Module, ModelHubMixin):
         not used: a map brings its own.
         """
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self.named_buffers()}
-        for prefix, own in (("", self.shifts), ("pooled_", self.pooled_shifts)):
-            if own is not None and _is_identity(tensors[f"{prefix}weight"], tensors[f"{prefix}bias"]):
-                del tensors[f"{prefix}weight"], tensors[f"{prefix}bias"]  # the width of the shifts tells it
+        parts = (("", self.weight, self.bias, self.shifts),
+                 ("pooled_", self.pooled_weight, self.pooled_bias, self.pooled_shifts))  # fmt: skip
+        for prefix, weight, bias, own in parts:
+            if own is not None and _is_identity(weight, bias):  # the width of the shifts tells it
+                for name in [name for name in tensors if name.startswith((f"{prefix}weight", f"{prefix}bias"))]:
+                    del tensors[name]
         card = model_card(self.config, self.width, self.pooled_width)
         folder = mapfile.write(save_directory, tensors, self.config, self.detector, card, self.pictures)
         if push_to_hub:
@@ -226,52 +236,51 @@ class FairMap(nn.Module, ModelHubMixin):
         """
         source = pretrained_model_name_or_path
         tensors, config, detector, pictures = mapfile.read(source, revision, **hub)
-        shifts = {prefix: _shifts_of(tensors, prefix, config) for prefix in ("", "pooled_")}
-        for prefix, own in shifts.items():
-            if own is not None:
-                tensors.setdefault(f"{prefix}weight", torch.eye(own.width))
-        unknown = set(tensors) - {"weight", "bias", "pooled_weight", "pooled_bias"}
-        if "weight" not in tensors or unknown:
+        made: dict[str, Any] = {}
+        for prefix in ("", "pooled_"):
+            shifts = mapfile.parts_of(tensors, f"{prefix}shifts", ("down", "up", "bias"))
+            weight = mapfile.parts_of(tensors, f"{prefix}weight", ("down", "up"))
+            if shifts is not None:
+                groups = {name: list(config.attributes.get(name, ())) for name in config.shifted or config.attributes}
+                made[f"{prefix}shifts"] = GroupShifts(groups, **shifts)
+            if weight is not None:
+                made[f"{prefix}weight"] = LowRank(**weight)
+            elif shifts is not None and f"{prefix}weight" not in tensors:
+                made[f"{prefix}weight"] = LowRank.identity(made[f"{prefix}shifts"].width)
+        unknown = set(tensors) - ({"weight", "bias", "pooled_weight", "pooled_bias"} - set(made))
+        if not {"weight"} & (set(tensors) | set(made)) or unknown:
             found = ", ".join(sorted(tensors)) or "nothing"
             raise ValueError(
                 f"the weights in {source} hold {found}; a map holds weight and bias, or shifts, and at most "
                 "their pooled twins; save or fetch it again"
             )
-        found = cls(**tensors, shifts=shifts[""], pooled_shifts=shifts["pooled_"], config=config, detector=detector)
+        found = cls(**(made | tensors), config=config, detector=detector)
         found.pictures = pictures
         return found
 
 
-def _shifts_of(tensors: dict[str, Tensor], prefix: str, config: MapConfig) -> GroupShifts | None:
-    """The shifts among ``tensors``, which are taken out, or None."""
-    names = [name for name in tensors if name.startswith(f"{prefix}shifts.")]
-    found = {name.rpartition(".")[2]: tensors.pop(name) for name in names}
-    if not found:
-        return None
-    if set(found) != {"down", "up", "bias"}:
-        raise ValueError(f"the map's {prefix}shifts hold {', '.join(sorted(found))}; down, up and bias are needed")
-    groups = {name: list(config.attributes.get(name, ())) for name in config.shifted or config.attributes}
-    return GroupShifts(groups, **found)
+def _is_identity(weight: Weight | None, bias: Tensor | None) -> bool:
+    if weight is None or bias is None or bool(bias.any()):
+        return False
+    return weight.rank == 0 if isinstance(weight, LowRank) else torch.equal(weight, torch.eye(len(weight)))
 
 
-def _is_identity(weight: Tensor, bias: Tensor) -> bool:
-    return bool(torch.equal(weight, torch.eye(len(weight)))) and not bool(bias.any())
-
-
-def _checked(matrix: Tensor, vector: Tensor | None, prefix: str) -> tuple[Tensor, Tensor]:
-    """Detached copies of a map's two tensors, float32 at least, or ValueError."""
-    shape = tuple(matrix.shape)
+def _checked(matrix: Weight, vector: Tensor | None, prefix: str) -> tuple[Weight, Tensor]:
+    """Detached copies of a map's two parts, float32 at least, or ValueError."""
+    shape = (len(matrix),) * 2 if isinstance(matrix, LowRank) else tuple(matrix.shape)
     if len(shape) != 2 or shape[0] != shape[1] or not shape[0]:
         raise ValueError(f"{prefix}weight has shape {shape}; a square matrix (D, D) is needed")
-    vector = matrix.new_zeros(shape[0]) if vector is None else vector
+    vector = torch.zeros(shape[0]) if vector is None else vector
     if tuple(vector.shape) != shape[:1]:
         raise ValueError(f"{prefix}bias has shape {tuple(vector.shape)}; {shape[:1]} is needed beside weight {shape}")
     for name, tensor in (("weight", matrix), ("bias", vector)):
-        if not tensor.is_floating_point() or not bool(tensor.isfinite().all()):
+        if isinstance(tensor, Tensor) and not (tensor.is_floating_point() and bool(tensor.isfinite().all())):
             raise ValueError(
                 f"{prefix}{name} ({tensor.dtype}) holds values that are not finite floats; fit the map again"
             )
-    return matrix.detach().float().clone(), vector.detach().float().clone()
+    if isinstance(matrix, Tensor):
+        matrix = matrix.detach().float().clone()
+    return matrix, vector.detach().float().clone()
 
 
 def check_strength(strength: float) -> None:
@@ -280,19 +289,14 @@ def check_strength(strength: float) -> None:
         raise ValueError(f"strength is {strength}; give a number, 0 for none of the map and 1 for all of it")
 
 
-def _move(x: Tensor, weight: Tensor, bias: Tensor, rows: Tensor | None, strength: float, what: str) -> Tensor:
-    """x + strength * (x (W - I) + b); the bias on ``rows`` only, on none of them where that is None.
-
-    The change is computed and added rather than x W, so that half precision rounds the small change and not the whole,
-    and the identity map is exact.
-    """
+def _move(x: Tensor, weight: Weight, bias: Tensor, rows: Tensor | None, strength: float, what: str) -> Tensor:
+    """x + strength * (x (W - I) + b); the bias on ``rows`` only, on none of them where that is None."""
     if not x.is_floating_point() or x.ndim == 0 or x.shape[-1] != len(weight):
         raise ValueError(f"{what} are {x.dtype} of shape {tuple(x.shape)}; the map takes floats (..., {len(weight)})")
     check_strength(strength)
     if strength == 0:
         return x
-    change = weight - torch.eye(len(weight), dtype=weight.dtype, device=weight.device)
-    delta = x @ change.to(x)
+    delta = change(x, weight)
     if rows is not None:
         delta = delta + bias.to(x) * rows
     return x + strength * delta

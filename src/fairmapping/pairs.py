@@ -14,8 +14,9 @@ from . import metrics
 from .estimates import FEW, NOTHING, clipped, mean_over_keywords, pair_counts, paired, share_of
 from .metrics import Interval
 
-__all__ = ["LEAST_CHANGED", "Comparison", "bias_difference", "compared", "tested"]
+__all__ = ["LEAST_CHANGED", "SIGNIFICANT", "Comparison", "bias_difference", "compared", "tested"]
 
+SIGNIFICANT = 0.05
 LEAST_CHANGED = 6  # 2 * 0.5 ** 6 < 0.05: with fewer changed pairs no sign test at 5 % could tell a direction
 
 

@@ -6,24 +6,33 @@ import functools
 import importlib
 import inspect
 import os
+import re
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 __all__ = ["Source", "can_be_sent", "hush", "load", "made"]
 
+_TEXT = r"(text_encoder|tokenizer|processor)(_\d+)?|scheduler"  # components that reading a prompt may need
 _OFFLOAD = {"model": "enable_model_cpu_offload", "sequential": "enable_sequential_cpu_offload"}
 
 
 def load(
-    model: str = "portraits", *, device: str | None = None, dtype: str = "float32", offload: str | None = None
+    model: str = "portraits",
+    *,
+    device: str | None = None,
+    dtype: str = "float32",
+    offload: str | None = None,
+    parts: Literal["all", "text"] = "all",
 ) -> Any:
     """ "portraits", or whatever ``DiffusionPipeline.from_pretrained`` takes, on `device` ("cuda", ...) in `dtype`.
 
     `offload` keeps the models in main memory and moves them to the device when they are needed, one after the other
-    ("model") or layer by layer ("sequential": the least memory, and slow). Weights are read from safetensors only.
-    Raises ValueError where there is no such model, device, dtype or way of offloading.
+    ("model") or layer by layer ("sequential": the least memory, and slow); images are then decoded one by one.
+    `parts` "text" loads text encoders and tokenizers alone, which is all that measuring and fitting by route "text"
+    need; nothing else is fetched. Weights are read from safetensors only.
+    Raises ValueError where there is no such model, device, dtype, part or way of offloading.
     """
     import torch
 
@@ -32,6 +41,8 @@ def load(
         raise ValueError(f"dtype is {dtype!r}; give float32, float16 or bfloat16")
     if offload not in (None, *_OFFLOAD):
         raise ValueError(f"offload is {offload!r}; give {' or '.join(_OFFLOAD)}")
+    if parts not in ("all", "text"):
+        raise ValueError(f"parts is {parts!r}; give all or text")
     if model == "portraits":
         from . import portraits
 
@@ -44,10 +55,11 @@ def load(
         for part in ("autoencoder", "denoiser"):
             importlib.import_module(f".portraits.{part}", __package__)
         try:
+            left_out = {} if parts == "all" else _left_out(DiffusionPipeline.load_config(model))
             with warnings.catch_warnings():
                 # Newer releases call this argument dtype, and older ones do not know that name.
                 warnings.filterwarnings("ignore", "`?torch_dtype", FutureWarning)
-                pipe = DiffusionPipeline.from_pretrained(model, torch_dtype=precision, use_safetensors=True)
+                pipe = DiffusionPipeline.from_pretrained(model, torch_dtype=precision, use_safetensors=True, **left_out)
         # What diffusers and the hub raise for names that hold no model, and for a damaged model_index.json.
         except (OSError, ValueError, KeyError, AttributeError) as error:
             said = repr(error) if isinstance(error, KeyError) else str(error).strip() or repr(error)
@@ -56,6 +68,8 @@ def load(
     try:
         if offload is not None:
             getattr(pipe, _OFFLOAD[offload])(**({} if device is None else {"device": device}))
+            if hasattr(getattr(pipe, "vae", None), "enable_slicing"):
+                pipe.vae.enable_slicing()
             return pipe
         return pipe if device is None else pipe.to(device)
     except (RuntimeError, AssertionError) as error:  # a build of torch without CUDA asserts
@@ -71,9 +85,10 @@ class Source:
     device: str | None = None
     dtype: str = "float32"
     offload: str | None = None
+    parts: Literal["all", "text"] = "all"
 
     def __call__(self) -> Any:
-        return load(self.model, device=self.device, dtype=self.dtype, offload=self.offload)
+        return load(self.model, device=self.device, dtype=self.dtype, offload=self.offload, parts=self.parts)
 
 
 def can_be_sent(pipe: Any) -> bool:
@@ -86,6 +101,13 @@ def made(pipe: Any) -> Any:
     if isinstance(pipe, str):
         return load(pipe)
     return pipe() if can_be_sent(pipe) else pipe
+
+
+def _left_out(config: dict[str, Any]) -> dict[str, None]:
+    """The components in a model_index.json, each told by its library and class, that reading a prompt does not need."""
+    named = [name for name, value in config.items() if isinstance(value, (list, tuple)) and len(value) == 2]
+    parts = [name for name in named if all(isinstance(part, str) for part in config[name])]
+    return {name: None for name in parts if not re.fullmatch(_TEXT, name)}
 
 
 def _check_folder(model: str) -> None:

@@ -153,7 +153,8 @@ def _scores(rows: pd.DataFrame, seen: np.ndarray, model: Clip) -> Iterator[dict[
         directions = np.concatenate([model.texts(words[start : start + 256]) for start in range(0, len(words), 256)])
         place = words.get_indexer(texts[known])
         cosine = np.einsum("nd,nd->n", seen[known], directions[place])
-        scored = rows[known].assign(score=WEIGHT * np.maximum(cosine, 0))
+        lengths = np.linalg.norm(seen[known], axis=1) * np.linalg.norm(directions, axis=1)[place]
+        scored = rows[known].assign(score=WEIGHT * np.maximum(cosine / lengths, 0))
         yield from _by_arm(measure, "", _scored(scored))
 
 
@@ -180,8 +181,6 @@ def _mean_of(rows: pd.DataFrame, column: str) -> Interval:
 
 def _within(audit: Audit, rows: pd.DataFrame, features: np.ndarray) -> Iterator[dict[str, Any]]:
     """Distances inside a group, and inside a keyword."""
-    lengths = np.linalg.norm(features.astype(float), axis=1, keepdims=True)
-    units = features / np.maximum(lengths, 1e-12)
     keywords = pd.Index(rows["keyword"].unique())
     keyword = keywords.get_indexer(rows["keyword"])
     wanted = [("within_keyword", "", np.ones(len(rows), bool))]
@@ -192,7 +191,7 @@ def _within(audit: Audit, rows: pd.DataFrame, features: np.ndarray) -> Iterator[
         found, cells = {}, {}
         for arm in audit.arms:
             inside = chosen & (rows["arm"] == arm).to_numpy()
-            value, error, n = cells[arm] = metrics.mean_distances(units[inside], keyword[inside], len(keywords))
+            value, error, n = cells[arm] = metrics.mean_distances(features[inside], keyword[inside], len(keywords))
             if (n >= 2).any():
                 found[arm] = replace(over_keywords(value[n >= 2], error[n >= 2]), n=int(n[n >= 2].sum()))
         if set(cells) == set(ARMS):

@@ -40,6 +40,9 @@ __all__ = ["Affine", "Choose", "Regression", "regress"]
 OPEN = 0.6  # share of the prompts asked that leave everything open; the others name a part of the cell, or all of it
 LEAST = 0.01  # weight of the squared length of the step over that of the embedding: of all steps that do, the least
 SAVE_EVERY, MEASURED = 50, 12
+TOGETHER = (
+    8  # images at least that a step learns from: smaller batches, drawn on a small card, are taken several a step
+)
 # The weights (G,) of the steps for a plan, given whether its open prompt is asked or the one that names a part.
 Choose = Callable[[Plan, bool, np.random.Generator], Sequence[float]]
 
@@ -106,6 +109,7 @@ def regress(
     nets = _nets(batches, count, settings).to(device)
     optimizer = torch.optim.Adam(nets.parameters(), lr=settings.lr, betas=(0.9, 0.99))
     usable = [[call for call in batch.calls if call.progress <= settings.span] for batch in batches]
+    parts = math.ceil(TOGETHER / max(len(batch.plans) for batch in batches))
 
     def error(batch: Batch, call: Call, rng: np.random.Generator, mapped: bool = True) -> tuple[Tensor, Tensor]:
         """The squared difference of the predictions, and the length of the step."""
@@ -129,7 +133,7 @@ def regress(
         """Over some of the recorded calls, the same ones before and after."""
         rng = np.random.default_rng([settings.seed, 2**31])
         with torch.no_grad():
-            some = [int(i) for i in rng.integers(len(batches), size=MEASURED)]
+            some = [int(i) for i in rng.integers(len(batches), size=MEASURED * parts)]
             return float(
                 np.mean(
                     [
@@ -155,19 +159,21 @@ def regress(
         advance(begun)
         for step in range(begun, settings.steps):
             rng = np.random.default_rng([settings.seed, step])  # of the step alone, so that a resumed fit is the same
-            which = int(rng.integers(len(batches)))
             for group in optimizer.param_groups:  # a short warm-up, then half a cosine
                 group["lr"] = (
                     settings.lr * min(1, (step + 1) / 20) * (0.5 + 0.5 * math.cos(math.pi * step / settings.steps))
                 )
-            left, length = error(batches[which], usable[which][int(rng.integers(len(usable[which])))], rng)
-            value = float(left.detach())
+            optimizer.zero_grad()
+            value = 0.0
+            for _ in range(parts):
+                which = int(rng.integers(len(batches)))
+                left, length = error(batches[which], usable[which][int(rng.integers(len(usable[which])))], rng)
+                ((left / unmapped + LEAST * length) / parts).backward()
+                value += float(left.detach()) / parts
             if not math.isfinite(value):
                 raise FloatingPointError(
                     f"the loss is {value} at step {step}; lower lr (it is {settings.lr}) or use bfloat16 or float32"
                 )
-            optimizer.zero_grad()
-            (left / unmapped + LEAST * length).backward()
             optimizer.step()
             advance(1, f"loss {value / unmapped:.3f}")
             if settings.state is not None and (step + 1) % SAVE_EVERY == 0:

@@ -111,7 +111,8 @@ def _name(pipe: Any) -> str:
     if is_portraits(pipe):
         return "portraits, the embedded model of fairmapping, which draws faces and no photographs"
     source = str(getattr(pipe, "name_or_path", "") or getattr(pipe.config, "_name_or_path", "") or "")
-    return (Path(source).name if Path(source).exists() else source) or f"a {type(pipe).__name__}"
+    local = Path(source).is_absolute() or Path(source).exists()
+    return (Path(source).name if local else source) or f"a {type(pipe).__name__}"
 
 
 def _sheet(rows: Sequence[Sequence[Image]]) -> bytes:

@@ -60,7 +60,8 @@ class Place:
         return Place, (self._text,)
 
     def join(self, name: str) -> str:
-        return f"{self.root.rstrip('/')}/{name}"
+        """Where a name lies; an absolute path, of an image that somebody else made, stays what it is."""
+        return name if self.path is not None and os.path.isabs(name) else f"{self.root.rstrip('/')}/{name}"
 
     def exists(self, name: str) -> bool:
         return self.size(name) is not None

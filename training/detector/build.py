@@ -339,6 +339,7 @@ def main() -> None:
         "fantasy": sure(fantasy),
         "worked_with": doubtful(beings),
         "famous": famous_people(net, words),
+        "artists": sure(everything("artists.txt")),
         "names": names,
         "names_and_words": names_and_words,
         "places": places,

@@ -120,7 +120,7 @@ def measure(
     if csv is not None:
         file_of(csv, "--csv")
     bias = find(
-        pipe_of(model, device, dtype, offload),
+        pipe_of(model, device, dtype, offload, text_only=True),
         [*words, *others],
         asked,
         templates=templates,
@@ -166,7 +166,12 @@ def fit(
     ] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Of the fit. By default the route's.")] = None,
     rank: Annotated[
-        int | None, typer.Option(min=1, help="Of the map, sampled and denoiser.", rich_help_panel=_DRAWN)
+        int | None,
+        typer.Option(
+            min=1,
+            help="Of the map. text: by default square up to 2048 wide, and above that as small a rank as loses no more "
+            "than a tenth of the change; the width keeps the square.",
+        ),
     ] = None,
     checkpointing: Annotated[
         bool,
@@ -174,6 +179,14 @@ def fit(
             "--checkpointing", help="Less memory for more time: for full-size models.", rich_help_panel=_DRAWN
         ),
     ] = False,
+    drawing_steps: Annotated[
+        int | None,
+        typer.Option(min=1, help="Denoising steps of each image; by default the model's.", rich_help_panel=_DRAWN),
+    ] = None,
+    size: Annotated[
+        int | None,
+        typer.Option(min=8, help="Height and width of each image; by default the model's.", rich_help_panel=_DRAWN),
+    ] = None,
     guidance: Guidance = None,
     judge: Annotated[
         str | None, typer.Option(help="Of --route calibrated; by default `portraits`.", rich_help_panel=_DRAWN)
@@ -258,7 +271,7 @@ def fit(
         "steps": steps,
         "rank": rank,
         "checkpointing": checkpointing or None,
-        "call": call_of(None, guidance) or None,
+        "call": call_of(drawing_steps, guidance, size) or None,
         "judge": judge,
         "solver": None if solver is None else solver.value,
         "distance": None if distance is None else distance.value,
@@ -267,7 +280,8 @@ def fit(
         "depth": depth,
         "batch_size": batch_size,
     }
-    pipe = pipe_of(model, device, dtype, offload)
+    pictures = 4 * drawn if card_images is None else card_images
+    pipe = pipe_of(model, device, dtype, offload, text_only=not drawn and not pictures)
     fair_map = find(
         pipe,
         words,
@@ -282,9 +296,8 @@ def fit(
     if resume is not None:
         for left in out.glob(f"{resume.name}*"):
             left.unlink()
-    if count := 4 * drawn if card_images is None else card_images:  # the map is saved: nothing is lost if this fails
-        showcase(
-            pipe, fair_map, images_per_prompt=count, seed=seed, batch_size=batch_size or 4, **call_of(None, guidance)
-        )
+    if pictures:  # the map is saved: nothing is lost if this fails
+        call = call_of(drawing_steps, guidance, size)
+        showcase(pipe, fair_map, images_per_prompt=pictures, seed=seed, batch_size=batch_size or 4, **call)
         fair_map.save_pretrained(out)
     out_console.print(f"Saved in [bold]{escape(str(out))}[/]")

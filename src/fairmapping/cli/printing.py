@@ -10,7 +10,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from ..mapconfig import truncation
 from ..metrics import Advice, Interval
+from ..pairs import SIGNIFICANT
 
 if TYPE_CHECKING:
     from ..bias import LanguageBias
@@ -137,11 +139,14 @@ def _print_distances(config: MapConfig) -> None:
     out_console.print(table)
     if config.relative_change is not None:
         out_console.print(f"Embeddings moved by {config.relative_change:.1%} of their length")
+    if config.truncated:
+        out_console.print(truncation(config))
 
 
 def print_audit(result: Audit) -> None:
     both = len(result.arms) == 2
     names = ["attribute", "before", "after", "difference", "chance"] if both else ["attribute", "bias", "chance"]
+    changed: list[str] = []
     table = Table(*names, title=f"Mean pairwise bias over {len(result.keywords)} keywords, with 95 % intervals")
     for attribute in result.attributes if result.keywords else ():
         summary = result.summary(attribute)
@@ -153,7 +158,13 @@ def print_audit(result: Audit) -> None:
             line = summary[summary["measure"] == "pairwise_bias"].iloc[0]
             found = [Interval(line["value"], line["low"], line["high"], int(line["keywords"]))]
         table.add_row(escape(attribute), *(escape(str(part)) for part in found), floor)
+        if both and compared.changed.n:
+            tests = result.tests(attribute)
+            few = int((tests["p_holm"] < SIGNIFICANT).sum())
+            changed.append(f"{attribute}: {few} of {len(tests)} keywords changed measurably, after Holm's correction")
     out_console.print(table)
+    for line in changed:
+        out_console.print(escape(line))
     for _, line in result.faces().iterrows():
         faces = f"{line['no_face']} of {line['images']} images show no face, {line['several']} several"
         out_console.print(escape(f"{line['arm']}: {faces}"))

@@ -71,17 +71,22 @@ def file_of(path: Path, option: str) -> Path:
     return path
 
 
-def source_of(model: str, device: str | None, dtype: DType, offload: OffloadMode | None) -> Any:
+def source_of(
+    model: str, device: str | None, dtype: DType, offload: OffloadMode | None, *, text_only: bool = False
+) -> Any:
     """What makes the pipeline, without a word."""
     from .. import pipelines
 
     pipelines.hush()
-    return pipelines.Source(model, device, dtype.value, None if offload is None else offload.value)
+    where = None if offload is None else offload.value
+    return pipelines.Source(model, device, dtype.value, where, "text" if text_only else "all")
 
 
-def pipe_of(model: str, device: str | None, dtype: DType, offload: OffloadMode | None) -> Any:
+def pipe_of(
+    model: str, device: str | None, dtype: DType, offload: OffloadMode | None, *, text_only: bool = False
+) -> Any:
     """The pipeline, loaded without a word."""
-    return source_of(model, device, dtype, offload)()
+    return source_of(model, device, dtype, offload, text_only=text_only)()
 
 
 def shares_of(source: str | None) -> dict[str, float]:
@@ -137,10 +142,10 @@ def route_of(source: str) -> tuple[str, str]:
     return name, folder
 
 
-def call_of(steps: int | None, guidance: float | None) -> dict[str, Any]:
+def call_of(steps: int | None, guidance: float | None, size: int | None = None) -> dict[str, Any]:
     if guidance is not None and not math.isfinite(guidance):
         raise ValueError(f"--guidance is {guidance}; give a finite number")
-    given = {"num_inference_steps": steps, "guidance_scale": guidance}
+    given = {"num_inference_steps": steps, "guidance_scale": guidance, "height": size, "width": size}
     return {name: value for name, value in given.items() if value is not None}
 
 

@@ -1,6 +1,7 @@
 """Whether a prompt may be mapped: see :class:`Detector`."""
 
-from .detector import Decision, Detector
+from .decision import Decision
+from .detector import Detector
 from .lexicon import Lexicon, default_lexicon
 from .mentions import Mention
 

@@ -33,6 +33,8 @@ def why_absent(match: Match, start: int, text: Parsed) -> str:
 def _is_nobody_here(match: Match, text: Parsed) -> bool:
     """Whether the picture is said to show nobody at all: "no one", "not a soul", "nobody"; but "nobody else"."""
     for i, word in enumerate(text.words):
+        if not (text.in_class(word.text, "nobody") or word.text in ("no", "not")):
+            continue
         pair = (word.text, *text.texts(i + 1, i + 2))
         if pair == ("not", "in") and text.any_in_class(text.texts(i + 2, i + 4), "frame"):
             return True

@@ -12,17 +12,19 @@ import functools
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
 from typing import Any
 
 from ..prompts import AttributeSource, KeywordSource, resolve_attributes, resolve_keywords
 from ..wordfiles import clean
+from .decision import Decision, named_by, reason_of, sureness, weighed, why_nobody
 from .language import why_foreign
 from .lexicon import Entry, Lexicon, default_lexicon
+from .matching import Extra
 from .mentions import Mention, mentions_in
 from .parsed import Parsed, parsed
 from .people import Person, people_in
 from .reading import folded, forms
+from .tagger import Judgement
 
 __all__ = ["SCHEMA_VERSION", "Decision", "Detector"]
 
@@ -30,36 +32,6 @@ SCHEMA_VERSION = 1
 THRESHOLD = 0.5
 NEARNESS = 0.4  # cosine from which a title is near enough to a fitted keyword to be served by its map
 BROAD = 50  # a map fitted on as many occupations serves others too: it was measured to hold for them (docs/results.md)
-
-
-@dataclass(frozen=True)
-class Decision:
-    """What a detector says of one prompt.
-
-    ``apply`` has every attribute asked for: True where the map may move the prompt. ``keyword`` is the map's keyword
-    that the prompt was taken for and ``matched`` the words that named it; both "" where nobody at work is shown.
-    ``mentions`` are the words that settle an attribute, ``score`` in [0, 1] is how sure it is that somebody whom the
-    map serves is shown, and ``reason`` is one line for a person.
-    """
-
-    prompt: str
-    apply: dict[str, bool]
-    keyword: str
-    matched: str
-    mentions: tuple[Mention, ...]
-    score: float
-    reason: str
-
-    @property
-    def applied(self) -> tuple[str, ...]:
-        """The attributes in which the map may move the prompt."""
-        return tuple(name for name, applies in self.apply.items() if applies)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON, without the prompt."""
-        found = asdict(self)
-        del found["prompt"]
-        return found | {"mentions": [asdict(mention) for mention in self.mentions]}
 
 
 class Detector:
@@ -156,17 +128,26 @@ class Detector:
             return Decision(prompt, nothing, "", "", (), 0.0, f"left alone: {why}, and the map is for English")
         mentions = tuple(mentions_in(text, asked))
         people = [person for person in people_in(text) if self._keyword(person)]
-        shown = [person for person in people if not person.absent]
-        if not shown:
-            why = people[0].absent if people else _nobody(text)
-            return Decision(prompt, nothing, "", "", mentions, 0.0, f"left alone: {why}")
-        best = max(shown, key=lambda person: person.certainty)
-        matched = text.said(best.start, best.match.end)
+        best = max((p for p in people if not p.absent), key=lambda person: person.certainty, default=None)
         settled = {mention.attribute: mention for mention in reversed(mentions)}
-        sure = best.certainty >= THRESHOLD
+        sure = best is not None and best.certainty >= THRESHOLD
         apply = {name: sure and name not in settled for name in asked}
-        reason = _reason(matched, apply, settled)
-        return Decision(prompt, apply, self._keyword(best), matched, mentions, round(best.certainty, 3), reason)
+        why = people[0].absent if people else why_nobody(text)
+        keyword, matched, score = "", "", 0.0
+        if best is not None:
+            keyword, matched, score = self._keyword(best), text.said(best.start, best.match.end), best.certainty
+        if judgement := self._judgement(text, best, settled):
+            away = best is None and bool(people)
+            apply = {name: weighed(name, apply[name], name in settled, away, judgement) for name in asked}
+            if best is None and any(apply.values()):
+                keyword, matched, score = self._named(judgement, text)
+            elif judgement.shown < 0 and not any(apply.values()) and not settled:
+                why = f"the words around “{matched}” speak against it that somebody is shown" if matched else why
+                keyword, matched, score = "", "", sureness(judgement.shown)
+        if not keyword:
+            return Decision(prompt, nothing, "", "", mentions, round(score, 3), f"left alone: {why}")
+        reason = reason_of(matched, apply, settled)
+        return Decision(prompt, apply, keyword, matched, mentions, round(score, 3), reason)
 
     def decide_batch(self, prompts: Sequence[str], attributes: Iterable[str] | None = None) -> list[Decision]:
         """One decision a prompt, in order. Raises TypeError for a bare string."""
@@ -227,7 +208,7 @@ class Detector:
             raise ValueError(f"the detector knows {', '.join(self.attributes)}, not {unknown[0]!r}")
         return asked
 
-    def _phrases(self) -> dict[str, tuple[Entry, ...]]:
+    def _phrases(self) -> Extra:
         """What the user's own words are, beside the lexicon."""
         given: list[tuple[str, Entry]] = [
             (keyword, Entry("keyword")) for keyword in [*(self.keywords or ()), *self.also]
@@ -239,7 +220,7 @@ class Detector:
                     # What the lexicon knows of it is finer: "black" may be a colour.
                     if not any(entry.attribute == name for entry in self.lexicon.entries(folded(word))):
                         given.append((word, Entry("settles", name, group)))
-        found: dict[str, tuple[Entry, ...]] = {}
+        found = Extra()
         for phrase, entry in given:
             form = folded(phrase)
             found[form] = (*found.get(form, ()), entry)
@@ -251,10 +232,36 @@ class Detector:
             return None
         served = [*self.keywords, *self.also]
         place, cosine = self.lexicon.nearest(served)
-        broad = sum(folded(keyword) in self._titles for keyword in served) >= BROAD
         return {
-            title: served[place[i]] for i, title in enumerate(self.lexicon.titles) if broad or cosine[i] >= NEARNESS
+            title: served[place[i]]
+            for i, title in enumerate(self.lexicon.titles)
+            if self._broad or cosine[i] >= NEARNESS
         } | {folded(keyword): keyword for keyword in served}
+
+    def _judgement(self, text: Parsed, best: Person | None, settled: Mapping[str, Mention]) -> Judgement | None:
+        """What the network says; None where there is none, or the user's own words decide."""
+        mentioned = [form for mention in settled.values() for form in forms(folded(mention.words))]
+        named = [] if best is None else forms(best.match.phrase)
+        own = any(match.has("protected") for match in text.matches) or not self._own.isdisjoint([*mentioned, *named])
+        if own or self.lexicon.tagger is None or not text.words:
+            return None
+        return self.lexicon.tagger.judge(text)
+
+    def _named(self, judgement: Judgement, text: Parsed) -> tuple[str, str, float]:
+        """Keyword, words and certainty of somebody whom only the network saw; of no keyword where nobody is named, or
+        the map serves nobody like that."""
+        place = named_by(judgement, text)
+        if place is None:
+            return "", "", 0.0
+        phrase = " ".join(text.texts(*place))
+        if self._broad:
+            keyword = forms(phrase)[-1]
+        else:
+            served = self._served or {}
+            keyword = next(
+                (served[form] for form in (*forms(phrase), *forms(phrase.split()[-1])) if form in served), ""
+            )
+        return keyword, text.said(*place), sureness(judgement.shown)
 
     def _keyword(self, person: Person) -> str:
         """The keyword that somebody is served as; "" where the map does not serve them."""
@@ -266,30 +273,21 @@ class Detector:
         return next((self._served[form] for form in named if form in self._served), "")
 
     @functools.cached_property
+    def _broad(self) -> bool:
+        """Whether every occupation is served."""
+        if self.keywords is None:
+            return True
+        return sum(folded(keyword) in self._titles for keyword in [*self.keywords, *self.also]) >= BROAD
+
+    @functools.cached_property
+    def _own(self) -> frozenset[str]:
+        """The further keywords and words of the user."""
+        words = (word for groups in self.words.values() for given in groups.values() for word in given)
+        return frozenset(map(folded, [*self.also, *words]))
+
+    @functools.cached_property
     def _titles(self) -> frozenset[str]:
         return frozenset(self.lexicon.titles)
-
-
-def _nobody(text: Parsed) -> str:
-    """Why nobody is named."""
-    if not text.words:
-        return "there are no words"
-    for match in text.matches:
-        if match.has("things", "characters", "protected"):
-            return f"nobody is named by work (“{text.said(match.start, match.end)}” names nobody)"
-    return "nobody is named by work that the map serves"
-
-
-def _reason(matched: str, apply: Mapping[str, bool], settled: Mapping[str, Mention]) -> str:
-    """ "“doctor” leaves race open; “her” settles gender" """
-    still = [name for name, applies in apply.items() if applies]
-    by_words: dict[str, list[str]] = {}
-    for name in apply:
-        if name in settled:
-            by_words.setdefault(settled[name].words, []).append(name)
-    said = [f"“{matched}” leaves {' and '.join(still)} open"] if still else []
-    said += [f"“{words}” settles {' and '.join(names)}" for words, names in by_words.items()]
-    return "; ".join(said) if said else f"“{matched}” is too uncertain"
 
 
 def _listed(given: Iterable[str], what: str) -> list[str]:

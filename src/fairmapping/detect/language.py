@@ -11,8 +11,8 @@ __all__ = ["why_foreign"]
 
 def why_foreign(text: Parsed) -> str:
     """Why the prompt seems to be in another language, "" where it seems English."""
-    letters = [character for word in text.words for character in word.raw if character.isalpha()]
-    strange = sum(not unicodedata.name(character, "").startswith("LATIN") for character in letters)
+    letters = "".join(word.raw for word in text.words if word.raw.isalpha())
+    strange = 0 if letters.isascii() else sum(not unicodedata.name(c, "").startswith("LATIN") for c in letters)
     if letters and strange > 0.3 * len(letters):
         return "it is not in Latin letters"
     known = {place for match in text.matches for place in range(match.start, match.end)}

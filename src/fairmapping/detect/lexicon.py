@@ -1,4 +1,4 @@
-"""What the detector knows of words: one file of 1 MB, made by training/detector/build.py, read once.
+"""What the detector knows of words: one file, made by training/detector/build.py and train.py, read once.
 
 A phrase has entries, each with its kind: the titles of people at work, names, places, what settles an attribute, and
 so on. Looking a prompt up takes a few dictionary look-ups a word.
@@ -20,8 +20,9 @@ from typing import Any
 import numpy as np
 
 from .reading import folded, forms
+from .tagger import Tagger
 
-__all__ = ["Entry", "Lexicon", "bases", "default_lexicon"]
+__all__ = ["Entry", "Lexicon", "bases", "beginnings", "default_lexicon"]
 
 PATH = Path(__file__).with_name("lexicon.json.gz")
 LARGEST = 64 * 2**20  # bytes of a lexicon, unpacked
@@ -43,6 +44,7 @@ _KINDS = (
     "body",
     "worked_with",
     "famous",
+    "artists",
     "names",
     "names_and_words",
     "places",
@@ -74,7 +76,8 @@ class Lexicon:
             self.english = {kind: frozenset(words.split()) for kind, words in table["english"].items()}
             self.foreign = frozenset(table["foreign"])
             self.classes = {name: frozenset(words) for name, words in table["classes"].items()}
-            self.reach, self.spelt = _reach(self._index), _spelt(self._index, self.classes["spelt"])
+            self.tagger = Tagger(table["tagger"]) if "tagger" in table else None
+            self.begun, self.spelt = beginnings(self._index), _spelt(self._index, self.classes["spelt"])
         except (ValueError, KeyError, TypeError, AttributeError, EOFError, OSError) as error:
             raise ValueError(f"this is no lexicon of the detector ({error}); save or fetch the map again") from error
 
@@ -82,8 +85,14 @@ class Lexicon:
     def digest(self) -> str:
         return hashlib.sha256(self.content).hexdigest()
 
+    def __contains__(self, phrase: str) -> bool:
+        return phrase in self._index
+
     def entries(self, phrase: str) -> tuple[Entry, ...]:
         """What a folded phrase is, in singular or plural; () where it is not known."""
+        return _entries(self, phrase) if " " not in phrase else self._entries(phrase)
+
+    def _entries(self, phrase: str) -> tuple[Entry, ...]:
         found = self._index.get(phrase, ())
         for form in forms(phrase)[1:]:
             found += tuple(entry for entry in self._index.get(form, ()) if entry.kind not in _PROPER)
@@ -93,6 +102,9 @@ class Lexicon:
 
     def is_word(self, text: str) -> bool:
         """Whether a folded word is English, inflected or not, or otherwise listed."""
+        return _is_word(self, text)
+
+    def _is_word(self, text: str) -> bool:
         return (
             any(form in self._index for form in forms(text))
             or any(form in self._all_english for form in bases(text))
@@ -122,6 +134,9 @@ class Lexicon:
 
     def mostly(self, text: str) -> str:
         """What an English word mostly is: "n", "v", "a", "s" (a function word); "" for one that is not known."""
+        return _mostly(self, text)
+
+    def _mostly(self, text: str) -> str:
         if text in self.classes["prepositions"]:
             return "s"  # "in" and "by", whatever else they are
         for form in bases(text):
@@ -170,13 +185,9 @@ def _indexed(table: dict[str, Any]) -> dict[str, tuple[Entry, ...]]:
     return {phrase: tuple(entries) for phrase, entries in index.items()}
 
 
-def _reach(index: Mapping[str, Any]) -> dict[str, int]:
-    """How many words the longest phrase has that begins with a word."""
-    found: dict[str, int] = {}
-    for phrase in index:
-        first, *others = phrase.split()
-        found[first] = max(found.get(first, 1), 1 + len(others))
-    return found
+def beginnings(phrases: Iterable[str]) -> frozenset[str]:
+    """All that phrases of several words begin with: "wind" and "wind turbine" for "wind turbine technician"."""
+    return frozenset(phrase[:i] for phrase in phrases for i, character in enumerate(phrase) if character == " ")
 
 
 def _spelt(index: Mapping[str, tuple[Entry, ...]], more: Iterable[str]) -> dict[tuple[str, int], list[str]]:
@@ -211,7 +222,9 @@ _ENDINGS = (
     ("ily", "y"), ("ves", "f"),
 )  # fmt: skip
 _MISSPELT = ("places", "periods", "fantasy", "thing_heads")
-_PROPER = frozenset({"places", "names", "names_and_words", "famous"})  # no plurals: louvres are not the Louvre
+_PROPER = frozenset(
+    {"places", "names", "names_and_words", "famous", "artists"}
+)  # no plurals: louvres are not the Louvre
 # Endings of those who know or make something, for words that are on no list.
 _AT_WORK = re.compile(
     r"(?!pace|coffee|ice|bread|noise|space|guess|rain|book)[a-z]{3,}"
@@ -229,6 +242,22 @@ def _unpacked(content: bytes) -> bytes:
     if len(text) > LARGEST:
         raise ValueError(f"it unpacks to more than {LARGEST >> 20} MiB")
     return text
+
+
+# The same few thousand words make most prompts.
+@lru_cache(maxsize=65536)
+def _entries(lexicon: Lexicon, word: str) -> tuple[Entry, ...]:
+    return lexicon._entries(word)
+
+
+@lru_cache(maxsize=65536)
+def _is_word(lexicon: Lexicon, word: str) -> bool:
+    return lexicon._is_word(word)
+
+
+@lru_cache(maxsize=65536)
+def _mostly(lexicon: Lexicon, word: str) -> str:
+    return lexicon._mostly(word)
 
 
 @lru_cache(maxsize=1)

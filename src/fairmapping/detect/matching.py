@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from string import ascii_lowercase
 
 from rapidfuzz import process
 from rapidfuzz.distance import OSA
 
-from .lexicon import Entry, Lexicon
+from .lexicon import Entry, Lexicon, beginnings
 from .reading import Word, forms
 
-__all__ = ["Match", "matches", "respelt"]
+__all__ = ["Extra", "Match", "matches", "respelt"]
 
-Extra = Mapping[str, tuple[Entry, ...]]  # phrases that a user added, by their folded text
+
+class Extra(dict[str, tuple[Entry, ...]]):
+    """Phrases that a user added, by their folded text."""
+
+    @cached_property
+    def begun(self) -> frozenset[str]:
+        """What they begin with."""
+        return beginnings(self)
+
 
 # What hides what lies within it: "pilot light" is no pilot, and in "white house" nothing is white.
-_COVERING = frozenset({"things", "characters", "famous", "places", "protected", "names"})
+_COVERING = frozenset({"things", "characters", "famous", "artists", "places", "protected", "names"})
 
 
 @dataclass(frozen=True)
@@ -123,26 +131,30 @@ def _is_compound(lexicon: Lexicon, text: str) -> bool:
 
 def matches(words: Sequence[Word], lexicon: Lexicon, extra: Extra) -> list[Match]:
     """Every known phrase, none that lies within a longer one which covers it; the longest first at each place."""
-    longest = max((1 + phrase.count(" ") for phrase in extra), default=1)
     found: list[Match] = []
+    begun = lexicon.begun
     for start, first in enumerate(words):
         here = []
         one = forms(first.text)[-1]  # "painters tape" is looked up as "painter tape", too
-        reach = max(lexicon.reach.get(first.text, 1), lexicon.reach.get(one, 1), longest, 2)
-        for end in range(start + 1, min(start + reach, len(words)) + 1):
-            if end - start > 1 and words[end - 1].starts:
-                break
-            others = [word.text for word in words[start + 1 : end]]
-            written = [" ".join([first.text, *others])]
-            if others:
-                written.append(" ".join([one, *others]))
-            if len(others) == 1 and _is_title(lexicon, first.text, others[0]):
-                written.append(first.text + others[0])  # "bar tender"
-            for phrase in dict.fromkeys(written):
+        written = [first.text]
+        for end in range(start + 1, len(words) + 1):
+            if end - start > 1:
+                last = words[end - 1]
+                if last.starts or (begun.isdisjoint(written) and (not extra or extra.begun.isdisjoint(written))):
+                    break
+                written = [f"{text} {last.text}" for text in written]
+            for phrase in written:
                 own = tuple(entry for form in forms(phrase) for entry in extra.get(form, ())) if extra else ()
                 if entries := own + lexicon.entries(phrase):
                     here.append(Match(start, end, phrase, entries))
                     break
+            if end == start + 1 and one != first.text:
+                written.append(one)
+        if start + 1 < len(words) and not words[start + 1].starts and not any(len(match) == 2 for match in here):
+            together = first.text + words[start + 1].text
+            if _is_title(lexicon, first.text, words[start + 1].text):
+                here.append(Match(start, start + 2, together, lexicon.entries(together)))  # "bar tender"
+                here.sort(key=len)
         found += reversed(here)
     covers = [m for m in found if len(m) > 1 and m.has(*_COVERING)]
     return [m for m in found if not any(_within(m, cover) for cover in covers)]
@@ -151,7 +163,7 @@ def matches(words: Sequence[Word], lexicon: Lexicon, extra: Extra) -> list[Match
 def _is_title(lexicon: Lexicon, first: str, second: str) -> bool:
     """Whether two words are a title when they are written as one."""
     together = first + second
-    if min(len(first), len(second)) < 3 or together not in lexicon.reach:
+    if min(len(first), len(second)) < 3 or not any(form in lexicon for form in forms(together)):
         return False
     return any(entry.kind in ("titles", "heads") for entry in lexicon.entries(together))
 

@@ -78,6 +78,8 @@ def _is_of_nobody(match: Match, text: Parsed) -> bool:
         return True  # "a fireman's helmet"
     if match.phrase in ("male", "female") and _is_of_a_thing(match, text):
         return True
+    if match.has("settles") and _is_at_home(match, text):
+        return True
     if any(entry.attribute == "race" for entry in match.entries) and _is_an_animals(match, text):
         return True
     if match.phrase.endswith(" eyes") and text.in_class(text.before(match.start), "of_an_animal"):
@@ -90,6 +92,16 @@ def _is_of_nobody(match: Match, text: Parsed) -> bool:
     if text.in_class(match.phrase, "chess") and any("chess" in word.text for word in text.words):
         return True
     return asked or (text.before(match.start) == "its" and text.in_class(match.phrase, "beards"))
+
+
+def _is_at_home(match: Match, text: Parsed) -> bool:
+    """Whether somebody only wants the picture: "for my wife", "my daughter asked for a pilot", "oh man"."""
+    before = text.texts(match.start - 2, match.start)
+    if before[-1:] == ["oh"]:
+        return True
+    if before[-1:] not in (["my"], ["our"]):
+        return False
+    return before[:-1] == ["for"] or text.any_in_class(text.texts(match.end, match.end + 1), "requesting")
 
 
 def _is_an_animals(match: Match, text: Parsed) -> bool:
@@ -197,6 +209,8 @@ _CENTURY = re.compile(
 def _years(text: Parsed) -> Iterator[tuple[int, int]]:
     """Years and centuries before 1940: "in 1893", "the 1920s", "18th century"."""
     for i, word in enumerate(text.words):
+        if not word.text.startswith("1") and text.texts(i + 1, i + 2) != ["century"]:
+            continue
         if year := re.fullmatch(r"(1\d{3})(s?)", word.text):
             alone = word.starts and text.next(i + 1) is None and int(year[1]) > 1400
             if int(year[1]) < 1940 and (

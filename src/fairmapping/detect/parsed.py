@@ -51,7 +51,7 @@ class Parsed:
         return place
 
     def texts(self, start: int, end: int) -> list[str]:
-        return [word.text for word in self.words[start:end]]
+        return [word.text for word in self.words[max(start, 0) : max(end, 0)]]
 
     def said(self, start: int, end: int) -> str:
         """The words as they were typed."""

@@ -60,7 +60,7 @@ def _certainty(match: Match, text: Parsed) -> float:
         return 0.9 * respelt
     if match.has("faint"):
         alone = not match.start and after is None and len(text.words) > 1  # "quant, six monitors"
-        return 0.75 if alone or (after is not None and after.text.endswith("ing")) else 0.0
+        return 0.75 if alone or _in_capitals(match, text) or (after is not None and after.text.endswith("ing")) else 0.0
     if match.has("late_heads"):
         before = text.lexicon.mostly(text.before(match.start))
         follows = match.start and not text.words[match.start].starts and before in ("n", "")
@@ -71,6 +71,13 @@ def _certainty(match: Match, text: Parsed) -> float:
     if match.has("titles"):
         return (0.75 if match.has("doubtful_titles") else 0.95) * respelt
     return 0.9 * respelt if match.has("heads") else 0.0
+
+
+def _in_capitals(match: Match, text: Parsed) -> bool:
+    """Whether it is written as an abbreviation where other words are not: "a TA grading papers", but not "3 PM"."""
+    said = text.said(match.start, match.end)
+    others = [word.raw for word in text.words if word.raw.isalpha() and len(word.raw) > 1]
+    return said.isupper() and not all(map(str.isupper, others)) and not text.before(match.start).isdigit()
 
 
 def _is_surname(match: Match, text: Parsed) -> bool:

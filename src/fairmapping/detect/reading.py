@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from ..wordfiles import singular
 
@@ -26,6 +26,8 @@ _TAGS = re.compile(
 )
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*['’]?|\d(?:[\w.]*\w)?|[^\w\s]|_")
 _BREAKS = frozenset(",.;:!?|\n\r/\\•·—–(){}[]=")
+_NEW_LINE = re.compile(r"[^\S\n]{0,40}\n")
+_POSSESSIVE = ("'s", "'S", "’s", "’S")
 _QUOTES = frozenset('"“”„«»')
 _ABBREVIATIONS = frozenset(
     ["dr", "prof", "st", "mr", "mrs", "ms", "sgt", "capt", "lt", "col", "gen", "cpl", "rev", "jr", "sr", "vs"]
@@ -57,9 +59,14 @@ class Word:
     quoted: bool = False
     typed: str = ""
 
-    @property
+    @cached_property
     def capital(self) -> bool:
-        return self.raw[:1].isupper() and not (self.raw.isupper() and len(self.raw) > 1)
+        return self.raw[:1].isupper() and not self.shouted
+
+    @cached_property
+    def shouted(self) -> bool:
+        """Whether it is written in capitals altogether."""
+        return self.raw.isupper() and len(self.raw) > 1
 
 
 @lru_cache(maxsize=65536)
@@ -92,6 +99,7 @@ def words_of(prompt: str) -> list[Word]:
     found: list[Word] = []
     starts = first = True
     joined = quoting = False
+    lines = "\n" in text
     for match in _WORD.finditer(text):
         token = match[0]
         if token in _QUOTES:
@@ -117,16 +125,16 @@ def words_of(prompt: str) -> list[Word]:
             joined = False
         elif token[0].isalpha():
             raw = token.rstrip("'’")
-            owns = raw != token and raw[-1:] in "sS" or bool(re.search(r"['’][sS]$", raw))
-            found.append(Word(folded(re.sub(r"['’][sS]$", "", raw)), raw, starts, owns, joined, first, quoting))
+            plain = raw[:-2] if raw[-2:] in _POSSESSIVE else raw
+            owns = plain != raw or (raw != token and raw[-1:] in "sS")
+            found.append(Word(folded(plain), raw, starts, owns, joined, first, quoting))
             starts = first = joined = False
         elif token == "&":
             found.append(Word("and", token, starts))
             starts = False
         elif token == "+":  # "pilot + crew", but "doctor++" is a weight
             starts = starts or text[match.start() - 1 : match.start()].isspace()
-        between = text[match.end() : match.end() + 40]
-        if "\n" in between[: len(between) - len(between.lstrip())]:
+        if lines and _NEW_LINE.match(text, match.end()):
             starts = first = True
     return found
 

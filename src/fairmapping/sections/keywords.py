@@ -10,13 +10,12 @@ import pandas as pd
 from markupsafe import Markup
 
 from .. import charts, metrics
+from ..pairs import SIGNIFICANT
 from ..results import ARMS, Audit
 from ..words import bracket, count, noun, number, percent, percent_cell
 from .parts import WHEN, floor_note, intervals_of_shares, of_whom
 
 __all__ = ["chart", "figures"]
-
-SIGNIFICANT = 0.05
 
 
 def chart(audit: Audit, attribute: str) -> dict[str, Any]:

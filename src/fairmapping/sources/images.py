@@ -14,7 +14,7 @@ from ..judges import Judge, load_judge, records
 from ..progress import progress_bar
 from ..prompts import Attribute
 from ..results import Audit
-from ..store import Place, locked, picture
+from ..store import Place, locked
 from ..words import count
 from .folder import Found, pair_by_name, read_folder, read_prompts
 from .rows import Known, arms_of, as_rows
@@ -78,7 +78,7 @@ def audit_images(
     place_for(out, of)
     table = None if prompts is None else read_prompts(prompts, columns)
     known, notes = _known(folders, table, out, arms, pair_by, progress)
-    rows, more = as_rows(known, out, attributes, progress=progress)
+    rows, more = as_rows(known, attributes, progress=progress)
     with locked(Place(out)):
         judged, broken = _judged(judge, rows, out, progress)
         if broken:
@@ -86,6 +86,7 @@ def audit_images(
             named += f" and {len(broken) - _NAMED:,} more" if len(broken) > _NAMED else ""
             more.append(f"Left out: {count(len(broken), 'image')} that cannot be read ({named}).")
         return saved(
+            judged,
             out,
             kind="images",
             of=of,
@@ -135,21 +136,23 @@ def _judged(
     try:
         return records.judge_images(judge, rows, out, progress=progress), []
     except ValueError:
-        broken = _unreadable([str(out / row["image"]) for row in rows], progress)
+        broken = _unreadable([row["image"] for row in rows], out, progress)
         if not broken:
             raise
     if len(broken) == len(rows):
         raise ValueError(f"none of the {count(len(rows), 'image')} can be read, such as {broken[0]}")
     left_out = frozenset(broken)
-    whole = [row for row in rows if str(out / row["image"]) not in left_out]
+    whole = [row for row in rows if row["image"] not in left_out]
     return records.judge_images(judge, whole, out, progress=progress), broken
 
 
-def _unreadable(paths: Sequence[str], progress: bool) -> list[str]:
+def _unreadable(paths: Sequence[str], out: Path, progress: bool) -> list[str]:
+    place = Place(out)
+
     def is_broken(path: str) -> bool:
         try:
-            picture(Path(path).read_bytes(), path)
-        except (ValueError, OSError):
+            place.image(path)
+        except (ValueError, FileNotFoundError):
             return True
         return False
 

@@ -12,14 +12,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .. import tables
-from ..judges import records
 from ..lists import attributes as packaged
 from ..prompts import Attribute, AttributeSource, resolve_attributes
 from ..results import Audit
 from ..store import Place, locked
 from ..words import count
-from .rows import Known, arms_of, as_rows, within
+from .rows import Known, arms_of, as_rows
 from .saved import place_for, saved
 from .tables import TableSource, column, known_columns, read_table, whole_number
 from .votes import NO_AGREEMENT, NO_LABEL, Votes, agreement, majority, votes_of
@@ -75,25 +73,22 @@ def audit_labels(
     table, notes = _without_repeats(table, [item.name for item in asked]) if has_images else (table, [])
     units, place = _units(table)
     known = _known(units, images)
-    rows, more = as_rows(known, Path(out), asked, progress=progress)
+    rows, more = as_rows(known, asked, progress=progress)
     answers, groups, agreed = _judged(table, units, place, asked, notes, progress)
-    said = {(within(Path(out), one.image), one.arm): answer for one, answer in zip(known, answers, strict=True)}
+    said = {(one.image, one.arm): answer for one, answer in zip(known, answers, strict=True)}
     annotators = len(set(column(table, "annotator")) - {None})
     who = count(annotators, "annotator") if annotators else "whoever made the table"
     short = Path(name).name if name != "a DataFrame" else name
     card = {"domain": f"labels that others gave, read from {short}: {who}", "caution": _caution(agreed, annotators)}
-    judge = {"name": f"labels of {short}", "attributes": groups, "card": card}
-    kept = records.columns(records.ASKED, judge)
     with locked(Place(out)):
-        labelled = tables.encode([row | said[row["image"], row["arm"]] for row in rows], kept)
-        records.write(Place(out), judge, [tables.decode(labelled, "the labels")])
         return saved(
+            [row | said[row["image"], row["arm"]] for row in rows],
             Path(out),
             kind="labels",
             of=of,
             notes=[*notes, *more],
             attributes={item.name: item.group_names for item in asked},
-            judge=judge,
+            judge={"name": f"labels of {short}", "attributes": groups, "card": card},
             model=model or Path(short).stem,
             expected=expected or {},
             seconds=time.perf_counter() - started,

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..detect import Decision, Detector
@@ -14,7 +12,7 @@ from ..prompts import Attribute
 from ..results import ARMS
 from ..words import count
 
-__all__ = ["Known", "arms_of", "as_rows", "within"]
+__all__ = ["Known", "arms_of", "as_rows"]
 
 _ARMS = {"raw": "raw", "before": "raw", "mapped": "mapped", "after": "mapped"}
 _SEEDS = 2**63  # what tables keep as whole numbers; some tools draw seeds of a bit more
@@ -32,9 +30,9 @@ class Known(NamedTuple):
 
 
 def as_rows(
-    known: Sequence[Known], out: Path, attributes: Sequence[str | Attribute], *, progress: bool = True
+    known: Sequence[Known], attributes: Sequence[str | Attribute], *, progress: bool = True
 ) -> tuple[list[dict[str, Any]], list[str]]:
-    """Rows of an Audit in the folder `out` that nobody has judged yet, and notes on what they do without.
+    """Rows of an Audit that nobody has judged yet, and notes on what they do without.
 
     The keyword is the one that is told, or the one that the detector finds in the prompt, or the whole prompt. groups:
     those of `attributes` that the prompt's words settle, with None where the words do not tell which ("Maria"), so
@@ -55,7 +53,7 @@ def as_rows(
     seeds, paired = _seeds(usable, prompts, keywords)
     rows = [
         {
-            "image": within(out, item.image),
+            "image": item.image,
             "arm": item.arm,
             "prompt": prompt,
             "keyword": keyword,
@@ -76,11 +74,6 @@ def as_rows(
             else "No image of one arm shares its seed with one of the other: the arms are compared as independent."
         )
     return rows, [*notes, *_uneven(rows)]
-
-
-def within(out: Path, image: str) -> str:
-    """An image as an audit in `out` names it: its path from there, where it is one, else the name that it was given."""
-    return Path(os.path.relpath(image, out.resolve())).as_posix() if os.path.isabs(image) else image
 
 
 def arms_of(values: Sequence[str | None], names: Sequence[str] | None) -> list[str]:

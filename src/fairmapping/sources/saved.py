@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from ..audit import versions_of
-from ..results import SCHEMA_VERSION, Audit
-from ..store import Place
+from ..results import SCHEMA_VERSION, Audit, frame
 
 __all__ = ["place_for", "saved"]
 
 
 def place_for(out: Path, of: Mapping[str, Any]) -> Path:
-    """The folder `out`, if no other audit is there. Raises ValueError where one is, or for what is no local folder."""
-    if Place(out).path is None:
-        raise ValueError(f"{out} is an address; give a local folder, as the images are found from it")
+    """The folder `out`, if no other audit is there. Raises ValueError where one is."""
     if (out / "settings.json").exists():
         raise ValueError(f"{out} holds images that fairmapping drew; give another folder for this audit")
     path = out / "audit.json"
@@ -33,6 +30,7 @@ def place_for(out: Path, of: Mapping[str, Any]) -> Path:
 
 
 def saved(
+    rows: Iterable[Mapping[str, Any]],
     out: Path,
     *,
     kind: str,
@@ -45,7 +43,7 @@ def saved(
     seconds: float,
     **source: Any,
 ) -> Audit:
-    """The audit of the judge's answers that lie in `out`, with its settings written beside them.
+    """The audit of these judged rows, written to `out`.
 
     kind: "images" or "labels". of: where they come from, in plain words of JSON. source: what else is known of them.
     """
@@ -64,8 +62,5 @@ def saved(
         "versions": versions_of(),
         "source": {"kind": kind, "of": of, "notes": notes, **source},
     }
-    # Through JSON once, as in audit(): a fresh audit and a loaded one hold the same plain values.
-    place = Place(out)
-    result = Audit.of(place, json.loads(json.dumps(settings, default=str)))
-    result.save_settings(place)
-    return result
+    Audit(frame(rows), settings).save(out)
+    return Audit.load(out)  # so that a fresh audit holds what a loaded one does

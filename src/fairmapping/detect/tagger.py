@@ -1,0 +1,155 @@
+"""A small network beside the rules: how likely a prompt shows somebody at work, and leaves gender and race open.
+
+It reads a prompt as the rules do (:class:`Parsed`), every word as 48 numbers of its word pieces (all-MiniLM-L6-v2,
+worked out beforehand) and as what the lexicon says of it, through three convolutions over words.
+training/detector/train.py makes it; it lies in the lexicon's file and takes numpy alone.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from .lexicon import Entry, Lexicon
+    from .parsed import Parsed
+
+__all__ = ["ATTRIBUTES", "FEATURES", "Judgement", "Tagger", "features", "pieces_of"]
+
+ATTRIBUTES = ("gender", "race")
+_KINDS = (
+    "titles", "doubtful_titles", "faint", "late_heads", "heads", "people", "generic", "things", "thing_heads",
+    "characters", "beings", "fantasy", "body", "worked_with", "famous", "artists", "names", "names_and_words", "places",
+    "periods", *((kind, name) for kind in ("settles", "may settle", "worn") for name in ATTRIBUTES),
+)  # fmt: skip
+_PLACE = {kind: i for i, kind in enumerate(_KINDS)}
+_CLASSES = ("n", "v", "a", "s")
+_SPELT = ("starts", "owns", "joined", "first", "capital", "quoted", "typed", "shouted")
+FEATURES = len(_KINDS) + len(_CLASSES) + 4 + len(_SPELT)
+LONGEST = 40  # letters of a word that is read by its pieces
+DILATIONS = (1, 1, 3)  # of the three convolutions
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """``open`` [attributes] are logits that the prompt shows somebody at work (or a generic person) and leaves the
+    attribute open, ``shown`` that it shows one at all, ``named`` [words] that a word names one."""
+
+    open: Mapping[str, float]
+    shown: float
+    named: np.ndarray
+
+
+def features(text: Parsed) -> np.ndarray:
+    """What the lexicon and the spelling say of every word: [words, FEATURES] of 0 and 1."""
+    words = text.words
+    found = np.zeros((len(words), FEATURES), np.float32)
+    marks = [(i, place) for m in text.matches for place in _places(m.entries) for i in range(m.start, m.end)]
+    if marks:
+        found[tuple(zip(*marks, strict=True))] = 1
+    own = [_of_word(text.lexicon, word.text) for word in words]
+    found[:, len(_KINDS) : -len(_SPELT)] = np.concatenate(own).reshape(len(words), -1)
+    for i, name in enumerate(_SPELT, -len(_SPELT)):
+        found[:, i] = [bool(getattr(word, name)) for word in words]
+    return found
+
+
+@lru_cache(maxsize=32768)
+def _of_word(lexicon: Lexicon, word: str) -> np.ndarray:
+    kind = lexicon.mostly(word)
+    others = (not lexicon.is_word(word), word in lexicon.foreign, not word.isalpha())
+    others = (*others, word in lexicon.classes["prepositions"])
+    return np.array([*(kind == name for name in _CLASSES), *others], np.float32)
+
+
+@lru_cache(maxsize=8192)
+def _places(entries: tuple[Entry, ...]) -> tuple[int, ...]:
+    kinds = (_PLACE.get(entry.kind, _PLACE.get((entry.kind, entry.attribute))) for entry in entries)
+    # What a user adds is a title or a thing: the network has no kind of its own for it.
+    named = (_PLACE["titles"] for entry in entries if entry.kind == "keyword")
+    protected = (_PLACE["things"] for entry in entries if entry.kind == "protected")
+    return tuple(place for place in (*kinds, *named, *protected) if place is not None)
+
+
+def pieces_of(word: str, places: Mapping[str, int]) -> tuple[int, ...]:
+    """The longest known pieces that a word is made of, from its beginning; () where a part of it is not known."""
+    found: list[int] = []
+    start = 0
+    while start < len(word):
+        for end in range(min(len(word), start + LONGEST), start, -1):
+            piece = ("##" if start else "") + word[start:end]
+            if piece in places:
+                found.append(places[piece])
+                start = end
+                break
+        else:
+            return ()
+    return tuple(found)
+
+
+class Tagger:
+    """The network, from the table that the training script writes. Raises ValueError, KeyError and TypeError for another
+    one."""
+
+    def __init__(self, table: Mapping[str, Any]) -> None:
+        self._pieces = {piece: i for i, piece in enumerate(table["pieces"].split(" "))}
+        width = int(table["width"])
+        vectors = np.frombuffer(base64.b64decode(table["vectors"]), np.int8).reshape(len(self._pieces), width)
+        self._vectors = vectors.astype(np.float32) * np.float32(table["scale"])
+        layers = {
+            name: np.frombuffer(base64.b64decode(layer["data"]), np.float16).reshape(layer["shape"]).astype(np.float32)
+            for name, layer in table["layers"].items()
+        }
+        self._of_word, self._of_features = layers["word"], layers["features"]  # [2 * width, H], [FEATURES, H]
+        self._convolutions = [(layers[f"conv{i}"], layers[f"conv{i}.bias"]) for i in range(len(DILATIONS))]
+        self._bias, self._named = layers["bias"], layers["named"]
+        self._hidden, self._hidden_bias = layers["hidden"], layers["hidden.bias"]
+        self._out, self._out_bias = layers["out"], layers["out.bias"]
+        if self._of_features.shape[0] != FEATURES or self._of_word.shape[0] != 2 * width:
+            raise ValueError(f"the network reads {self._of_features.shape[0]} features a word, not {FEATURES}")
+        self._word = lru_cache(maxsize=32768)(self._first_of)
+        self._judged(
+            self._first_of("")[None], np.zeros((1, FEATURES), np.float32)
+        )  # refuses layers that do not fit together
+
+    def judge(self, text: Parsed) -> Judgement:
+        """What the network says of a prompt of at least one word."""
+        return self._judged(
+            np.concatenate([self._word(word.text) for word in text.words]).reshape(len(text.words), -1), features(text)
+        )
+
+    def _judged(self, words: np.ndarray, said: np.ndarray) -> Judgement:
+        """``words`` [words, H] from :meth:`_first_of`, ``said`` [words, FEATURES]."""
+        hidden = np.maximum(words + said @ self._of_features + self._bias, 0)
+        for (weight, bias), dilation in zip(self._convolutions, DILATIONS, strict=True):
+            hidden = hidden + np.maximum(_convolved(hidden, weight, dilation) + bias, 0)
+        named = hidden @ self._named[:-1] + self._named[-1]
+        pooled = np.concatenate([hidden.max(0), hidden.mean(0)])
+        out = np.maximum(pooled @ self._hidden + self._hidden_bias, 0) @ self._out + self._out_bias
+        # Rounded, for the last digits depend on the machine.
+        gender, race, shown = (round(float(value), 3) for value in out)
+        return Judgement({"gender": gender, "race": race}, shown, named)
+
+    def _first_of(self, word: str) -> np.ndarray:
+        """What the first layer makes of a word's pieces, which is the same wherever it stands: their mean, and the
+        last."""
+        places = list(pieces_of(word[:LONGEST], self._pieces))
+        if not places:
+            return np.zeros(self._of_word.shape[1], np.float32)
+        found = self._vectors[places]
+        return np.concatenate([found.mean(0), found[-1]]) @ self._of_word
+
+
+def _convolved(hidden: np.ndarray, weight: np.ndarray, dilation: int) -> np.ndarray:
+    """[words, H] -> [words, H]: ``weight`` [taps, H, H] over the words around each, nothing beyond the ends."""
+    taps, n = len(weight), len(hidden)
+    reach = dilation * (taps // 2)
+    padded = np.zeros((n + 2 * reach, hidden.shape[1]), np.float32)
+    padded[reach : reach + n] = hidden
+    around = np.concatenate([padded[i * dilation : i * dilation + n] for i in range(taps)], axis=1)
+    return around @ weight.reshape(-1, weight.shape[-1])
