@@ -53,11 +53,13 @@ def test_every_figure_is_the_audits(pair: Audit) -> None:
     compared = pair.compare("gender", keywords=["nurse", "cook"])
     assert one["comparison"]["difference"]["value"] == pytest.approx(compared.difference.value, abs=1e-5)
     assert one["comparison"]["verdict"] == compared.verdict
+    assert [line["keyword"] for line in one["tests"]] == ["nurse", "cook"]
     strategy = card.table["audits"][0]["strategy"]
     assert strategy["keywords_reported"] == ["nurse", "cook"]
     assert strategy["keywords_fitted"] == ["judge"]
     assert strategy["judge"]["recall"]["gender"]["male"] == {"right": 80, "n": 100}
     text = card.markdown()
+    assert "with Holm's correction: 0 of 2 changed measurably" in text
     row = next(line for line in text.splitlines() if line.startswith("| pairwise bias | before"))
     line = table.iloc[0]
     assert f"{line['value']:.3f} [{line['low']:.3f}, {line['high']:.3f}]" in row

@@ -101,7 +101,7 @@ def test_the_page_is_served_to_this_machine_alone_unless_asked_otherwise(monkeyp
     monkeypatch.setattr(app, "build", build)
     monkeypatch.setattr(app, "serve", serve)
     assert "Open http://here" in ok("app", "--runs", "mine", "--port", "8000")
-    built = ("pipe", None, {"runs": Path("mine"), "name": "portraits"})
+    built = ("pipe", None, {"strength": 1.0, "runs": Path("mine"), "name": "portraits"})
     assert asked == [built, {"host": "127.0.0.1", "port": 8000, "wait": False}, "waits"]
 
 

@@ -30,7 +30,14 @@ _EMBEDDED = "The embedded model `portraits` makes small drawings, not photograph
 _SHARES = {"the map's own": None, "even": "even", "labour statistics": "labour"}
 
 
-def build(pipe: Any, fair_map: FairMap | None = None, *, runs: Path = Path("runs"), name: str = "portraits") -> Any:
+def build(
+    pipe: Any,
+    fair_map: FairMap | None = None,
+    *,
+    strength: float = 1.0,
+    runs: Path = Path("runs"),
+    name: str = "portraits",
+) -> Any:
     """The page as a ``gradio.Blocks``, not yet served.
 
     pipe: a pipeline, drawn with for one visitor at a time. runs: only audits and reports below this folder are shown.
@@ -58,7 +65,12 @@ def build(pipe: Any, fair_map: FairMap | None = None, *, runs: Path = Path("runs
                     label="After: with the fair map", columns=3, format="png", visible=fair_map is not None
                 )
             said = gr.Markdown()
-            draw.click(_drawer(pipe, fair_map), [prompt, images, seed, shares], [before, after, said], api_name="draw")
+            draw.click(
+                _drawer(pipe, fair_map, strength),
+                [prompt, images, seed, shares],
+                [before, after, said],
+                api_name="draw",
+            )
         with gr.Tab("What is done about a prompt"):
             asked = gr.Textbox("a doctor and her patient", label="Prompt", max_length=_LONGEST)
             button, found = gr.Button("Explain"), gr.Markdown()
@@ -94,7 +106,7 @@ def _gradio() -> Any:
     return gradio
 
 
-def _drawer(pipe: Any, fair_map: FairMap | None) -> Callable[..., tuple[list[Any], list[Any], str]]:
+def _drawer(pipe: Any, fair_map: FairMap | None, strength: float) -> Callable[..., tuple[list[Any], list[Any], str]]:
     def draw(prompt: str, images: float, seed: float, shares: str) -> tuple[list[Any], list[Any], str]:
         """Pictures of one prompt without and with the map, on the same seeds."""
         prompt = _checked(prompt)
@@ -108,7 +120,7 @@ def _drawer(pipe: Any, fair_map: FairMap | None) -> Callable[..., tuple[list[Any
             if fair_map is None:
                 return raw.images, [], "Drawn without a map: start the page with `--map` for pictures after."
             quota = _SHARES.get(shares) if fair_map.groups else None
-            mapped = generate(pipe, [prompt], fair_map=fair_map, quota=quota, **common)
+            mapped = generate(pipe, [prompt], fair_map=fair_map, strength=strength, quota=quota, **common)
         except (ValueError, RuntimeError) as error:
             raise _told(error) from error
         said = list(dict.fromkeys(receipt.reason for receipt in mapped.receipts))

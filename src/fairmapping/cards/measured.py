@@ -52,6 +52,7 @@ def _strategy(audit: Audit, reported: Sequence[str]) -> dict[str, Any]:
         "images": len(audit.rows),
         "images_per_prompt": settings["images_per_prompt"],
         "arms": list(audit.arms),
+        "stopped_early": audit.stopped_early,
         "attributes": audit.attributes,
         "prompts": int(audit.rows["prompt"].nunique()),
         "neutral_prompts": int(neutral["prompt"].nunique()),
@@ -106,7 +107,8 @@ def _attribute(audit: Audit, name: str, keywords: Sequence[str]) -> dict[str, An
         "overall": _lines(audit.overall(name, keywords=keywords)),
         "other": int(table["other"].sum()),
         "comparison": _comparison(audit, name, keywords),
-        "most_uneven": _lines(shown.drop(columns=[column for column in shown if column.endswith("_corrected")])),
+        "tests": _tests(audit, name, keywords),
+        "most_uneven": _lines(shown.drop(columns=[column for column in shown if "_corrected" in column])),
     }
 
 
@@ -121,6 +123,14 @@ def _comparison(audit: Audit, name: str, keywords: Sequence[str]) -> dict[str, A
     return {"verdict": found.verdict} | {
         part: {"value": one.value, "low": one.low, "high": one.high, "n": one.n} for part, one in intervals.items()
     }
+
+
+def _tests(audit: Audit, name: str, keywords: Sequence[str]) -> list[dict[str, Any]]:
+    """Keyword by keyword, where both arms have pairs on the same seeds."""
+    try:
+        return _lines(audit.tests(name, keywords=keywords))
+    except ValueError:
+        return []
 
 
 def _lines(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..sections.keywords import SIGNIFICANT
 from ..words import count, listing
 from .questions import QUESTIONS, RISK_TIERS
 
@@ -68,6 +69,7 @@ def _strategy(audit: Mapping[str, Any], of: str) -> list[str]:
         ("Model", f"{used['model']['name']} ({used['model']['pipeline']})"),
         ("Images", f"{used['images']:,}{per}{arms}"),
         ("Prompts", f"{used['prompts']:,}, of which {used['neutral_prompts']:,} name no group"),
+        ("Stopping", "drawing could stop early; shares have confidence sequences" if used["stopped_early"] else ""),
         ("Templates", "; ".join(used["templates"])),
         (
             "Groups asked about",
@@ -148,6 +150,13 @@ def _attribute(one: Mapping[str, Any], two: bool) -> list[str]:
             f"The mean pairwise bias {compared['verdict']}: {_figure(compared['raw'])} before, "
             f"{_figure(compared['mapped'])} after, difference {_figure(compared['difference'])}{pairs}."
         )
+        tested = [line for line in one["tests"] if line["p_holm"] is not None]
+        significant = sum(line["p_holm"] < SIGNIFICANT for line in tested)
+        if tested:
+            parts.append(
+                f"Keyword by keyword, each tested on its image pairs with Holm's correction: {significant} of "
+                f"{len(tested)} changed measurably."
+            )
     measures = [line["measure"] for line in one["summary"]]
     rows = [
         [

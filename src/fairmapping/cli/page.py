@@ -7,13 +7,14 @@ from typing import Annotated
 
 import typer
 
-from .options import Device, DType, MapSource, Model, Offload, Precision
+from .options import Device, DType, MapSource, Model, Offload, Precision, Strength
 from .printing import err_console
 from .typed import map_of, pipe_of
 
 
 def page(
     map_: MapSource = None,
+    strength: Strength = None,
     model: Model = "portraits",
     runs: Annotated[Path, typer.Option(help="Audits and reports in this folder can be opened.")] = Path("runs"),
     port: Annotated[int | None, typer.Option(min=1, max=65535, help="By default the first free one from 7860.")] = None,
@@ -34,8 +35,8 @@ def page(
     """
     from ..app import build, serve
 
-    fair_map, _ = map_of(map_)
-    built = build(pipe_of(model, device, dtype, offload), fair_map, runs=runs, name=model)
+    fair_map, of_map = map_of(map_, strength)
+    built = build(pipe_of(model, device, dtype, offload), fair_map, strength=of_map, runs=runs, name=model)
     address = serve(built, host=host, port=port, wait=False)
     err_console.print(f"Open [bold]{address}[/]; Ctrl-C stops it")
     built.block_thread()
