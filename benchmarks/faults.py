@@ -98,14 +98,14 @@ class Faults:
                         process.wait()
                         done += 1
                         struck.append(len(list(folder.rglob("*.png"))))
-                        if hurt is not None:
-                            hurt(folder)
+                        said = "" if hurt is None else hurt(folder)
+                        print(f"{name}-{runs}: killed at {struck[-1]} images {said}", flush=True)
                         continue
                     code = process.wait()
                 assert code == 0, process.stderr.read().decode()  # type: ignore[union-attr]
                 break
             self.check(f"{name}-{runs}")
-        print(f"{name}: {done} kills in {runs} runs, at {struck} images; all ended as undisturbed", flush=True)
+        print(f"{name}: {done} kills in {runs} runs; all ended as undisturbed", flush=True)
 
     def hurt(self, folder: Path) -> str:
         files = [path for path in folder.rglob("*") if path.suffix in (".png", ".parquet") and path.is_file()]
