@@ -7,6 +7,7 @@ from one process with the same number of threads: how a product is split over th
 from __future__ import annotations
 
 import os
+import sys
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -62,14 +63,7 @@ class Crew:
         self.ray = ray
         self._mine = not ray.is_initialized()
         if self._mine:
-            here: dict[str, Any] = {}
-            if self.cluster.address == "local":
-                asked = (self.cluster.workers or 1) * self.cluster.threads
-                here = {"num_cpus": max(asked, os.cpu_count() or 1), "include_dashboard": False}
-            try:
-                ray.init(address=self.cluster.address, log_to_driver=False, **here)
-            except ConnectionError as error:
-                raise ValueError(f"no Ray cluster answers at {self.cluster.address!r}: {error}") from error
+            self._start()
         try:
             self._sent = ray.put((self.pipe, self.job, self.cluster.threads))
         except TypeError as error:
@@ -79,6 +73,20 @@ class Crew:
                 "import path such as 'my_package.judges:MyJudge'"
             ) from error
         return self
+
+    def _start(self) -> None:
+        here: dict[str, Any] = {}
+        before = os.environ.get("PYTHONPATH")
+        if self.cluster.address == "local":
+            asked = (self.cluster.workers or 1) * self.cluster.threads
+            here = {"num_cpus": max(asked, os.cpu_count() or 1), "include_dashboard": False}
+            os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))  # workers find what this process does
+        try:
+            self.ray.init(address=self.cluster.address, log_to_driver=False, logging_level="ERROR", **here)
+        except ConnectionError as error:
+            raise ValueError(f"no Ray cluster answers at {self.cluster.address!r}: {error}") from error
+        finally:
+            os.environ.pop("PYTHONPATH") if before is None else os.environ.update(PYTHONPATH=before)
 
     def __exit__(self, *error: object) -> None:
         for actor in self.actors:
@@ -90,7 +98,13 @@ class Crew:
     def describe(self) -> dict[str, Any]:
         """What a worker tells of itself; the first one is kept for the work."""
         self.actors = [self._hired()]
-        return self._got(self.actors[0].describe.remote())
+        try:
+            return self._got(self.actors[0].describe.remote())
+        except self.ray.exceptions.RayActorError as error:
+            raise RuntimeError(
+                f"a worker was lost before it began: {error}; the machines of the cluster need this version of "
+                "fairmapping, and the modules of the pipeline's function and of the judge"
+            ) from error
 
     def work(self, tasks: Sequence[Task]) -> Iterator[Done]:
         """Every block that is done, in the order in which they are."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from . import runs, tables
@@ -39,20 +39,21 @@ class Ledger:
 
     def drawn(self, number: int) -> Rows | None:
         """The rows of a block, if all of its images are the very files that were written."""
-        table = self._read(self._rows(number))
+        table = self._read(self._rows(number), self._drawn_columns)
         if table is None:
             return None
         rows = tables.rows_of(table)
+        digests = {holder(row["image"]): row["digest"] for row in rows}
         try:
-            files = self._files(rows)
-        except (ValueError, FileNotFoundError):
+            whole = all(_digest(self.place.read(name)) == digest for name, digest in digests.items())
+        except FileNotFoundError:
             return None
-        return rows if all(_digest(files[row["image"]]) == row["digest"] for row in rows) else None
+        return rows if whole else None
 
     def judged(self, number: int, drawn: Rows) -> bool:
         """Whether the judge answered, to what is asked now, and to these very images."""
-        table = self._read(self._answers(number))
-        if table is None or not {*records.ASKED, "bytes"} <= set(table.column_names):
+        table = self._read(self._answers(number), self._answer_columns)
+        if table is None:
             return False
         there = [{name: row[name] for name in (*records.ASKED, "bytes")} for row in tables.rows_of(table)]
         sizes = [row["bytes"] for row in drawn]
@@ -60,10 +61,13 @@ class Ledger:
 
     def asked(self, number: int) -> list[dict[str, Any]]:
         """The rows of a block as a judge's answers name them."""
-        return [{name: row[name] for name in records.ASKED} for row in map(asdict, self.plan.block(number))]
+        return [{name: vars(row)[name] for name in records.ASKED} for row in self.plan.block(number)]
 
     def images(self, drawn: Rows) -> list[Image]:
-        return [picture(data, name) for name, data in self._files(drawn).items()]
+        names = [row["image"] for row in drawn]
+        archive = holder(names[0])
+        files = {name: self.place.read(name) for name in names} if archive == names[0] else self.place.members(archive)
+        return [picture(files[name], name) for name in names]
 
     def standing(self, number: int) -> dict[str, bytes]:
         """Image files of a block that can be read although no rows tell of them: those of a killed run, and those that
@@ -91,21 +95,20 @@ class Ledger:
             if name not in standing:
                 self.place.write(name, data)
         rows = [
-            asdict(row) | {"bytes": len(files[holder(row.image)]), "digest": _digest(data)}
-            for row, data in zip(block, pngs, strict=True)
+            vars(row) | {"bytes": len(files[holder(row.image)]), "digest": _digest(files[holder(row.image)])}
+            for row in block
         ]
-        self.place.write(self._rows(number), tables.encode(rows, tables.schema(runs.COLUMNS)))
+        self.place.write(self._rows(number), tables.encode(rows, self._drawn_columns))
         return rows
 
     def keep_answers(self, number: int, drawn: Rows, answers: Rows) -> None:
-        assert self.judge is not None
         rows = [dict(row) | {"bytes": image["bytes"]} for row, image in zip(answers, drawn, strict=True)]
-        self.place.write(self._answers(number), tables.encode(rows, records.columns(records.ASKED, self.judge)))
+        self.place.write(self._answers(number), tables.encode(rows, self._answer_columns))
 
     def answers(self) -> Iterator[pa.Table]:
         """Those to every block, in order. Raises ValueError where one is missing."""
         for number in self.plan.blocks:
-            table = self._read(self._answers(number))
+            table = self._read(self._answers(number), self._answer_columns)
             if table is None:
                 raise ValueError(
                     f"{self.place}/{self._answers(number)} is missing: workers on other machines need an address that "
@@ -113,22 +116,21 @@ class Ledger:
                 )
             yield table
 
-    def _files(self, drawn: Rows) -> dict[str, bytes]:
-        """Image -> its PNG. Raises FileNotFoundError where one is gone, ValueError where its shard is damaged."""
-        names = [row["image"] for row in drawn]
-        if self.plan.order.store == "files":
-            return {name: self.place.read(name) for name in names}
-        archive = holder(names[0])
-        members = self.place.members(archive)
-        if missing := [name for name in names if name not in members]:
-            raise FileNotFoundError(f"{self.place}/{archive} holds no {missing[0]}")
-        return {name: members[name] for name in names}
-
-    def _read(self, name: str) -> pa.Table | None:
+    def _read(self, name: str, columns: pa.Schema) -> pa.Table | None:
         try:
-            return tables.decode(self.place.read(name), f"{self.place}/{name}")
+            table = tables.decode(self.place.read(name), f"{self.place}/{name}")
         except (FileNotFoundError, ValueError):  # damaged is as good as missing: it is made again
             return None
+        return table if table.column_names == columns.names else None
+
+    @property
+    def _drawn_columns(self) -> pa.Schema:
+        return tables.schema(runs.COLUMNS)
+
+    @property
+    def _answer_columns(self) -> pa.Schema:
+        assert self.judge is not None
+        return records.columns(records.ASKED, self.judge)
 
     def _rows(self, number: int) -> str:
         return f"rows/{self.plan.arm}/{self.plan.name(number)}.parquet"

@@ -14,7 +14,7 @@ from .store import Place
 __all__ = ["COLUMNS", "Row", "compare", "read_rows", "settle", "slug", "to_json"]
 
 SETTINGS = "settings.json"
-COLUMNS = (  # of a block as drawn: a Row, the size of the file that holds the image, and a digest of the PNG
+COLUMNS = (  # of a block as drawn: a Row, with size and digest of the file that holds the image
     "image", "arm", "prompt", "keyword", "template", "groups", "index", "seed", "assigned", "mapped", "bytes", "digest",
 )  # fmt: skip
 _SHOWN = 12  # differences of settings in one error; two quotas can differ in a hundred keywords

@@ -56,8 +56,8 @@ class Place:
     def __str__(self) -> str:
         return self._text
 
-    def __reduce__(self) -> Any:
-        return Place, (self._text,)
+    def __reduce__(self) -> Any:  # another process may be in another folder
+        return Place, (self._text if self.path is None else str(self.path.absolute()),)
 
     def join(self, name: str) -> str:
         """Where a name lies; an absolute path, of an image that somebody else made, stays what it is."""
