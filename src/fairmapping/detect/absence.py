@@ -32,6 +32,8 @@ def why_absent(match: Match, start: int, text: Parsed) -> str:
 
 def _is_nobody_here(match: Match, text: Parsed) -> bool:
     """Whether the picture is said to show nobody at all: "no one", "not a soul", "nobody"; but "nobody else"."""
+    if text.vocabulary.isdisjoint(("no", "not")) and text.lexicon.classes["nobody"].isdisjoint(text.vocabulary):
+        return False
     for i, word in enumerate(text.words):
         if not (text.in_class(word.text, "nobody") or word.text in ("no", "not")):
             continue
@@ -181,14 +183,14 @@ def _no_human(named: str, match: Match, start: int, text: Parsed) -> str:
             and _is_being(match, start, being, text)
         ):
             return f"the “{named}” {NO_HUMAN} but “{text.said(being.start, being.end)}”"
-    pairs = zip(text.texts(0, len(text.words)), text.texts(1, len(text.words)), strict=False)
-    if {("not", "human"), ("non", "human")} & set(pairs):
+    after = [text.before(i) for i, word in enumerate(text.words) if word.text == "human"]
+    if not {"not", "non"}.isdisjoint(after):
         return f"the “{named}” is said to be no human being"
     first = text.begins(match.start)
     likened = "as" in text.texts(
         max(first, match.start - 3), match.start
     )  # "a sentient traffic cone working as a guard"
-    if {"anthro", "anthropomorphic"} & set(text.texts(0, len(text.words))):
+    if not text.vocabulary.isdisjoint(("anthro", "anthropomorphic")):
         return f"the “{named}” {NO_HUMAN} but anthropomorphic"
     near = text.texts(first if likened else max(first, match.start - 4), match.start)
     odd = [word for word in near if text.in_class(word, "creature_adjectives")]

@@ -9,15 +9,17 @@ from typing import Any
 
 import numpy as np
 
+from .lexicon import Lexicon
 from .mentions import Mention
 from .parsed import Parsed
+from .reading import folded
 from .tagger import Judgement
 
-__all__ = ["Decision", "named_by", "reason_of", "sureness", "weighed", "why_nobody"]
+__all__ = ["Decision", "named_by", "reason_of", "said_outright", "sureness", "weighed", "why_nobody"]
 
-# From which logit of the network on an attribute is mapped: where the rules would map it, where they find nobody at
+# From which logit of the network an attribute is mapped: where the rules would map it, where they find nobody at
 # work, where they say why somebody named is not there, and where they find words that settle it (docs/detector.md).
-AGREED, UNSEEN, ABSENT, SETTLED = -0.5, 1.0, 3.0, 4.0
+AGREED, UNSEEN, ABSENT, SETTLED = -1.0, 1.0, 3.0, 4.0
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,13 @@ def weighed(name: str, ruled: bool, is_settled: bool, is_absent: bool, judgement
     shown, and the rules say whether it is settled."""
     logit = judgement.open.get(name, -math.inf if is_settled else judgement.shown)
     return logit > (AGREED if ruled else SETTLED if is_settled else ABSENT if is_absent else UNSEEN)
+
+
+def said_outright(settled: Mapping[str, Mention], lexicon: Lexicon) -> list[str]:
+    """The attributes that are settled by a word which means nothing else ("woman", "alderman", but not "Wendy"): the
+    network has no say there."""
+    entries = {name: lexicon.entries(folded(mention.words)) for name, mention in settled.items()}
+    return [name for name, found in entries.items() if any(e.kind == "settles" and e.attribute == name for e in found)]
 
 
 def named_by(judgement: Judgement, text: Parsed) -> tuple[int, int] | None:

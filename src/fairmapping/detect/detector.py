@@ -16,7 +16,7 @@ from typing import Any
 
 from ..prompts import AttributeSource, KeywordSource, resolve_attributes, resolve_keywords
 from ..wordfiles import clean
-from .decision import Decision, named_by, reason_of, sureness, weighed, why_nobody
+from .decision import Decision, named_by, reason_of, said_outright, sureness, weighed, why_nobody
 from .language import why_foreign
 from .lexicon import Entry, Lexicon, default_lexicon
 from .matching import Extra
@@ -138,7 +138,8 @@ class Detector:
             keyword, matched, score = self._keyword(best), text.said(best.start, best.match.end), best.certainty
         if judgement := self._judgement(text, best, settled):
             away = best is None and bool(people)
-            apply = {name: weighed(name, apply[name], name in settled, away, judgement) for name in asked}
+            for name in set(asked).difference(said_outright(settled, self.lexicon)):
+                apply[name] = weighed(name, apply[name], name in settled, away, judgement)
             if best is None and any(apply.values()):
                 keyword, matched, score = self._named(judgement, text)
             elif judgement.shown < 0 and not any(apply.values()) and not settled:

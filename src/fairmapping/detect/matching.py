@@ -29,7 +29,7 @@ class Extra(dict[str, tuple[Entry, ...]]):
 _COVERING = frozenset({"things", "characters", "famous", "artists", "places", "protected", "names"})
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Match:
     """Words ``start`` to ``end`` (exclusive) of a prompt are ``phrase``, which is ``entries``."""
 

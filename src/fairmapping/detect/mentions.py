@@ -208,8 +208,9 @@ _CENTURY = re.compile(
 
 def _years(text: Parsed) -> Iterator[tuple[int, int]]:
     """Years and centuries before 1940: "in 1893", "the 1920s", "18th century"."""
+    centuries = "century" in text.vocabulary
     for i, word in enumerate(text.words):
-        if not word.text.startswith("1") and text.texts(i + 1, i + 2) != ["century"]:
+        if not centuries and not word.text.startswith("1"):
             continue
         if year := re.fullmatch(r"(1\d{3})(s?)", word.text):
             alone = word.starts and text.next(i + 1) is None and int(year[1]) > 1400

@@ -82,11 +82,6 @@ def is_name(match: Match, text: Parsed) -> bool:
     return capitals <= 0.4 * len(plain) or (capitals <= 2 and len(plain) > 2)
 
 
-def _in_title_case(text: Parsed) -> bool:
-    plain = [word for word in text.words if not word.first]
-    return len(plain) > 3 and sum(word.capital for word in plain) > 0.6 * len(plain)
-
-
 def _is_strange(word: Word, text: Parsed) -> bool:
     """Whether a word with a capital of its own is none in English, so that it must be a name."""
     return word.capital and word.raw.isalpha() and len(word.raw) > 2 and not text.lexicon.is_word(word.text)
@@ -94,7 +89,7 @@ def _is_strange(word: Word, text: Parsed) -> bool:
 
 def places_in(text: Parsed) -> Iterator[tuple[int, int]]:
     """Places on no list, and peoples: "from Oaxaca", "the Kalasha people"."""
-    if _in_title_case(text):
+    if text.in_title_case:
         return
     for i, word in enumerate(text.words):
         if not word.first and not word.starts and _is_strange(word, text):
@@ -105,7 +100,7 @@ def places_in(text: Parsed) -> Iterator[tuple[int, int]]:
 
 def named_in(text: Parsed) -> Iterator[tuple[int, int]]:
     """ "named Anything", and a title before a name that is no word: "Dr. Nguyen", "my librarian Mehwish"."""
-    title_case = _in_title_case(text)
+    title_case = text.in_title_case
     full = len(text.words) > 2 and text.words[0].capital and not text.words[1].starts and text.words[2].starts
     if full and _is_strange(text.words[1], text) and any(text.at(i, "titles", "heads") for i in range(2, 6)):
         yield 0, 2  # "Precious Dlamini, paediatrician"

@@ -28,6 +28,17 @@ class Parsed:
             found.setdefault(match.start, []).append(match)
         return found
 
+    @cached_property
+    def vocabulary(self) -> frozenset[str]:
+        """The texts of all words."""
+        return frozenset(word.text for word in self.words)
+
+    @cached_property
+    def in_title_case(self) -> bool:
+        """Whether most words are written with a capital, which says nothing then."""
+        plain = [word for word in self.words if not word.first]
+        return len(plain) > 3 and sum(word.capital for word in plain) > 0.6 * len(plain)
+
     def at(self, place: int, *kinds: str) -> list[Match]:
         """The matches that begin at a word and are of one of these kinds."""
         return [match for match in self._starting.get(place, ()) if not kinds or match.has(*kinds)]

@@ -41,7 +41,7 @@ _PEOPLE_EMOJI = re.compile(
 )
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)  # not frozen, which would make reading a long prompt a third slower
 class Word:
     """One word: ``text`` as it is looked up (lower case, no accents, no possessive), ``raw`` as it stands.
 
@@ -81,7 +81,7 @@ def folded(text: str) -> str:
 @lru_cache(maxsize=65536)
 def forms(text: str) -> tuple[str, ...]:
     """A phrase as it stands, and with its last word in the singular, which comes last where it might be two."""
-    if text.endswith("robotics"):
+    if not text.endswith(("s", "men", "people")) or text.endswith("robotics"):
         return (text,)  # no plural of "robotic"
     one = f"{text.removesuffix('people')}person" if text.endswith("people") and text != "people" else singular(text)
     if text.endswith("ies"):

@@ -62,9 +62,9 @@ def features(text: Parsed) -> np.ndarray:
 @lru_cache(maxsize=32768)
 def _of_word(lexicon: Lexicon, word: str) -> np.ndarray:
     kind = lexicon.mostly(word)
-    others = (not lexicon.is_word(word), word in lexicon.foreign, not word.isalpha())
-    others = (*others, word in lexicon.classes["prepositions"])
-    return np.array([*(kind == name for name in _CLASSES), *others], np.float32)
+    classes = [kind == name for name in _CLASSES]
+    classes += [not lexicon.is_word(word), word in lexicon.foreign, not word.isalpha()]
+    return np.array([*classes, word in lexicon.classes["prepositions"]], np.float32)
 
 
 @lru_cache(maxsize=8192)
@@ -93,8 +93,8 @@ def pieces_of(word: str, places: Mapping[str, int]) -> tuple[int, ...]:
 
 
 class Tagger:
-    """The network, from the table that the training script writes. Raises ValueError, KeyError and TypeError for another
-    one."""
+    """The network, from the table that training/detector/train.py writes. Raises ValueError, KeyError and TypeError for
+    another one."""
 
     def __init__(self, table: Mapping[str, Any]) -> None:
         self._pieces = {piece: i for i, piece in enumerate(table["pieces"].split(" "))}
