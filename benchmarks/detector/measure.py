@@ -20,7 +20,7 @@ from fairmapping.metrics import wilson
 
 HERE = Path(__file__).parent
 ATTRIBUTES = ("gender", "race")
-SETS = ("build", "second", "third", "fourth", "validation", "fifth")
+SETS = ("build", "second", "third", "fourth", "validation", "fifth", "untouched")
 
 
 def rows_of(name: str) -> list[dict[str, str]]:
