@@ -128,6 +128,12 @@ def audit(
         str, typer.Option(help="`portraits`, or one of your own: `my_package.judges:MyJudge`.")
     ] = "portraits",
     images: Images = 15,
+    stop_at: Annotated[
+        float | None,
+        typer.Option(
+            "--stop-at", help="Draw a keyword until its shares are known to +- this, such as 0.1; --images is the most."
+        ),
+    ] = None,
     template: Templates = None,
     strength: Strength = None,
     quota: QuotaSource = None,
@@ -152,6 +158,7 @@ def audit(
 
     - `fairmapping audit --keywords doctor,nurse,carpenter --images 15`
     - `fairmapping audit --keywords held-out.txt --map my-map --explicit --out runs/x`
+    - `fairmapping audit --images 400 --stop-at 0.1 --out runs/y` spends no more than each keyword needs
     - `fairmapping audit --model me/model --device cuda --ray auto --store webdataset --out s3://bucket/run`
     """
     from .. import prompts
@@ -177,6 +184,7 @@ def audit(
         fair_map=fair_map,
         out=out,
         attributes=asked,
+        stop_at=stop_at,
         seed=seed,
         strength=part,
         quota=drawn_by,
