@@ -114,7 +114,7 @@ def test_closed_it_draws_no_more_and_goes_on_when_asked_to(tmp_path: Path, monke
         context.setattr(Corner, "__call__", lambda self, images: 1 / 0)
         assert run(tmp_path).rows.equals(first.rows)
         assert contents(tmp_path) == before
-    narrow = run(tmp_path, stop_at=WIDTH - 0.05)
+    narrow = run(tmp_path, stop_at=WIDTH - 0.09)
     assert all(images(narrow)[keyword] > number for keyword, number in images(first).items())
     after = contents(tmp_path)
     assert all(after[name] == data for name, data in before.items() if name != "judgements/corner.parquet")
@@ -129,7 +129,7 @@ def test_closed_it_draws_no_more_and_goes_on_when_asked_to(tmp_path: Path, monke
 
 def test_every_template_arm_and_explicit_prompt_of_a_keyword_stops_with_it(tmp_path: Path) -> None:
     gender = Attribute("gender", (Group("female", ("woman",)), Group("male", ("man",))))
-    rows = neutral(["doctor", "nurse"], ("a {}", "one {}")) + specific(["doctor", "clerk"], gender, ("a {}",))
+    rows = neutral(["doctor", "nurse"], ("{}", "one {words}")) + specific(["doctor", "clerk"], gender, ("{}",))
     options = SMALL | {"batch_size": 8, "attributes": gender}
     found = audit(Sized(), rows, judge="quick:Corner", out=tmp_path, stop_at=0.3, **options)
     per = found.rows.groupby(["keyword", "prompt"]).size().groupby("keyword").agg(set).to_dict()
