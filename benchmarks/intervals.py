@@ -1,7 +1,7 @@
 """What the package's intervals and sample sizes hold: how often they cover the truth, and how many images they ask for.
 
-python benchmarks/intervals.py            all three parts, about five minutes on two cores
-python benchmarks/intervals.py --only sizes widths coverage
+python benchmarks/intervals.py            all four parts, about five minutes on two cores
+python benchmarks/intervals.py --only sizes widths coverage stopping
 """
 
 from __future__ import annotations
@@ -75,8 +75,32 @@ def coverage() -> str:
     return "\n".join(lines)
 
 
+def stopping() -> str:
+    """Images until a keyword of two groups is closed, in rounds of 16, and how often the intervals then miss its share."""
+    rng = np.random.default_rng(0)
+    lines = [
+        "| stop at | share | images, median | middle 90 % | sequence misses | Wilson misses | Wilson, n fixed |",
+        "|--:|--:|--:|--:|--:|--:|--:|",
+    ]
+    turns, runs = 16 * np.arange(1, 151), 2000
+    for width in (0.05, 0.1, 0.15):
+        for share in (0.5, 0.7, 0.9, 0.99):
+            k = rng.binomial(16, share, (runs, len(turns))).cumsum(1)
+            closed = metrics.enough(np.stack([k, turns - k], -1), width).argmax(1)
+            n, found = turns[closed], np.take_along_axis(k, closed[:, None], 1)[:, 0]
+            missed = []
+            for interval in (metrics.confidence_sequence, metrics.wilson):
+                low, high = interval(found, n)
+                missed.append(f"{((low > share) | (high < share)).mean():.1%}")
+            fixed = next(m for m in range(1, 2400) if -np.subtract(*metrics.wilson(share * m, m)) / 2 <= width)
+            least, middle, most = np.quantile(n, (0.05, 0.5, 0.95))
+            cells = [f"{width:g}", f"{share:g}", f"{middle:,.0f}", f"{least:,.0f} to {most:,.0f}", *missed, f"{fixed:,}"]
+            lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def main() -> None:
-    parts = {"sizes": sizes, "widths": widths, "coverage": coverage}
+    parts = {"sizes": sizes, "widths": widths, "coverage": coverage, "stopping": stopping}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", choices=parts, default=list(parts))
     for part in parser.parse_args().only:
