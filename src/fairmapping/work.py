@@ -19,10 +19,11 @@ from . import runs
 from .draw import Drawer, ready
 from .judges import Judge, load_judge, records
 from .ledger import Ledger, Rows
+from .lock import locked
 from .plan import Order, Plan
 from .progress import progress_bar
 from .receipts import KEY
-from .store import Place, locked, picture, png
+from .store import Place, picture, png
 
 if TYPE_CHECKING:
     from PIL.Image import Image
