@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+import struct
 import tarfile
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["IN_SHARD", "STORES", "Place", "holder", "picture", "png", "shard", "write_text"]
+__all__ = ["IN_SHARD", "STORES", "Place", "holder", "picture", "png", "shard", "turned", "write_text"]
 
 STORES = ("files", "webdataset")
 IN_SHARD = ".tar/"  # "shards/raw/000000-ab.tar/a-doctor/0000.png" lies within the tar file
@@ -164,16 +165,27 @@ def holder(name: str) -> str:
 
 
 def picture(data: bytes, name: str) -> Image:
-    """The image of a file as RGB. Raises ValueError, naming it, where it cannot be read."""
+    """The image of a file as RGB, the way up that its camera says. Raises ValueError, naming it, where it cannot be
+    read."""
     from PIL import Image
 
     try:
         with Image.open(io.BytesIO(data)) as image:
-            return image.convert("RGB")
+            return turned(image).convert("RGB")
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # SyntaxError: a broken PNG
         raise ValueError(
             f"{name} is no readable image ({error}); delete it, and the same call draws it again"
         ) from error
+
+
+def turned(image: Image) -> Image:
+    """The image the way up that its EXIF orientation says, or as it is where its EXIF data cannot be read."""
+    from PIL import ImageOps
+
+    try:
+        return ImageOps.exif_transpose(image)
+    except (SyntaxError, ValueError, TypeError, struct.error):  # what Pillow raises for broken EXIF data
+        return image
 
 
 def png(image: Image, texts: Mapping[str, str]) -> bytes:
