@@ -70,7 +70,7 @@ def run(out: str, pipe: Any = None, ray: Cluster | None = None, **options: Any) 
 
 
 def run_slowly(out: str) -> None:
-    run(out, Noise(0.05))
+    run(out, Noise(0.1))
 
 
 def hold(out: str, held: Any) -> None:

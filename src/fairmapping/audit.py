@@ -47,6 +47,7 @@ def audit(
     detector: DetectorSource = "auto",
     baseline: bool = True,
     expected: Mapping[str, Mapping[str, str]] | None = None,
+    stop_at: float | None = None,
     batch_size: int = 16,
     store: str = "files",
     ray: str | Cluster | None = None,
@@ -63,6 +64,11 @@ def audit(
     images (see :func:`fairmapping.generate`); :meth:`Audit.followed` says how many show them. `detector` decides which
     prompts are mapped, as it will for those of users: "auto" is the map's own, and "off" shows the map by itself.
 
+    stop_at: a half-width, such as 0.1. Images are then drawn in rounds of one block a keyword and arm, and after each
+    round those keywords are closed whose shares are known that well, in every arm and attribute asked about
+    (:func:`fairmapping.metrics.enough`); `images_per_prompt` is the most. Prompts that name a group stop with their
+    keyword. A closed run goes on when called with a smaller `stop_at`, or without.
+
     baseline=False draws the mapped arm alone, where the raw one is known from another audit.
     judge: by default "portraits" for the embedded model and "photo" for any other (:mod:`fairmapping.judges`).
     attributes: names that the judge knows (all its groups are asked about), or Attribute objects with some of its
@@ -72,9 +78,10 @@ def audit(
     num_inference_steps=20, guidance_scale=5.0.
 
     Raises ValueError, before anything is drawn, for no prompts, a prompt given twice, an attribute or group that the
-    judge does not know, no judge beside a function that makes the pipeline, a map of another encoder, a quota that the
-    map cannot follow, or a folder where either arm was made with other settings;
-    ModuleNotFoundError where the judge is not installed; RuntimeError where another process works on the folder.
+    judge does not know, no judge beside a function that makes the pipeline, a `stop_at` outside (0, 1/2), a map of
+    another encoder, a quota that the map cannot follow, or a folder where either arm was made with other settings;
+    TypeError for a `stop_at` that is no number; ModuleNotFoundError where the judge is not installed; RuntimeError
+    where another process works on the folder.
     """
     if judge is None:
         judge = default_judge(pipelines.draws_portraits(pipe))
@@ -89,7 +96,9 @@ def audit(
     from .cluster import hands_of
     from .plan import Order
     from .policy import detector_of, quota_of
+    from .stopping import Stop
 
+    stop = None if stop_at is None else Stop(stop_at, asked)
     place, drawn_by = Place(out), quota_of(fair_map, quota, seed=seed)
     common: dict[str, Any] = {"images_per_prompt": images_per_prompt, "seed": seed, "batch_size": batch_size}
     common |= {"store": store, "call": call_kwargs}
@@ -104,7 +113,7 @@ def audit(
             "detector": "off" if decides is None else decides.digest,
         }
         mapping["quota"] = None if drawn_by is None else drawn_by.settings()
-    job = work.Job(tuple(orders), place, judge if ray else reader)
+    job = work.Job(tuple(orders), place, judge if ray else reader, stop)
     told = work.run(hands_of(ray, pipe, job), job, progress=progress)
     keywords = [prompt.keyword for prompt in job.ledgers[0].plan.asked]
     settings = {
@@ -114,6 +123,8 @@ def audit(
         "attributes": asked,
         "judge": records.describe(reader),
         "images_per_prompt": images_per_prompt,
+        "stop_at": stop_at,
+        "batch_size": batch_size,
         "seed": seed,
         "call": told["call"],
         "map": mapping,

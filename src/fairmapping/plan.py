@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from . import runs
 from .embed import texts_of
+from .layout import ByPrompt, ByRound
 from .policy import Attachment, DetectorSource, applied_by, detector_of, quota_of
 from .prompts import Cell, Prompt
 from .receipts import Receipt
@@ -50,13 +51,14 @@ class Order:
 
 
 class Plan(Sequence[Row]):
-    """The rows of an order: by prompt, then index. ``len(plan.blocks)`` blocks of ``batch_size`` rows.
+    """The rows of an order: by prompt, then index, in ``len(plan.blocks)`` blocks of ``batch_size`` rows; or, where
+    keywords may stop early, ``in_rounds`` (:mod:`fairmapping.layout`).
 
     Raises ValueError for no prompts, a prompt given twice, a number out of range, a quota that the map cannot follow
     or that goes on from call to call; TypeError for what is no number.
     """
 
-    def __init__(self, order: Order) -> None:
+    def __init__(self, order: Order, *, in_rounds: bool = False) -> None:
         texts = texts_of(order.prompts)
         if len(set(texts)) < len(texts):
             twice = next(text for text in texts if texts.count(text) > 1)
@@ -67,6 +69,10 @@ class Plan(Sequence[Row]):
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", self.arm):
             raise ValueError(f"arm is {self.arm!r}; it names a folder: letters, digits, '.', '_' and '-'")
         self.asked = [p if isinstance(p, Prompt) else Prompt(text=p, keyword=p) for p in order.prompts]
+        self.layout: ByPrompt | ByRound = ByPrompt(len(texts), order.images_per_prompt, order.batch_size)
+        if in_rounds:
+            keywords = [prompt.keyword for prompt in self.asked]
+            self.layout = ByRound(keywords, order.images_per_prompt, order.batch_size)
         self.quota = quota_of(order.fair_map, order.quota, seed=order.seed)
         self.detector = detector_of(order.fair_map, order.detector)
         self.attachment: Attachment | None = None
@@ -93,8 +99,8 @@ class Plan(Sequence[Row]):
     def __getitem__(self, number: int | slice) -> Row | list[Row]:
         if isinstance(number, slice):
             return [self[index] for index in range(*number.indices(len(self)))]
-        index = range(len(self))[number]
-        return self.block(index // self.order.batch_size)[index % self.order.batch_size]
+        block, place = self.layout.find(range(len(self))[number])
+        return self.block(block)[place]
 
     def __iter__(self) -> Iterator[Row]:
         for number in self.blocks:
@@ -102,11 +108,11 @@ class Plan(Sequence[Row]):
 
     @property
     def blocks(self) -> range:
-        return range(-(-len(self) // self.order.batch_size))
+        return self.layout.blocks
 
     def name(self, number: int) -> str:
         """Of a block: its number, and a digest of what it draws, for a grown run has others."""
-        wanted = "\n".join(f"{self.asked[prompt].text} {index}" for prompt, index in self._within(number))
+        wanted = "\n".join(f"{self.asked[prompt].text} {index}" for prompt, index in self.layout.within(number))
         return f"{number:06d}-{hashlib.sha256(wanted.encode()).hexdigest()[:12]}"
 
     def receipt(self, row: Row) -> Receipt:
@@ -114,18 +120,13 @@ class Plan(Sequence[Row]):
             return Receipt(row.prompt)
         return self.attachment.receipt(row.prompt, self._decisions[row.prompt], row.mapped, row.assigned)
 
-    def _within(self, number: int) -> list[tuple[int, int]]:
-        """(prompt, index) of the rows of a block."""
-        size, count = self.order.batch_size, self.order.images_per_prompt
-        return [divmod(row, count) for row in range(number * size, min(len(self), (number + 1) * size))]
-
     def _block(self, number: int) -> tuple[Row, ...]:
         folder = {
             None: "",
             "files": f"images/{self.arm}/",
             "webdataset": f"shards/{self.arm}/{self.name(number)}{IN_SHARD}",
         }[self.order.store]
-        return tuple(self._row(folder, *at) for at in self._within(number))
+        return tuple(self._row(folder, *at) for at in self.layout.within(number))
 
     def _row(self, folder: str, number: int, index: int) -> Row:
         prompt = self.asked[number]

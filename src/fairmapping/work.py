@@ -23,6 +23,7 @@ from .lock import locked
 from .plan import Order, Plan
 from .progress import progress_bar
 from .receipts import KEY
+from .stopping import Stop, Task, rounds
 from .store import Place, picture, png
 
 if TYPE_CHECKING:
@@ -30,21 +31,24 @@ if TYPE_CHECKING:
 
 __all__ = ["Done", "Hands", "Here", "Job", "Task", "Worker", "run"]
 
-Task = tuple[int, int]  # the number of an order, and of a block
-MANY = 500  # blocks: looking through more than these can take seconds
-
 
 @dataclass(frozen=True)
 class Job:
     """What a run is to do, fit to be sent to another machine: all orders go to one place, and their images to one
-    judge, if any, who is sent by name where there is one."""
+    judge, if any, who is sent by name where there is one. stop: when a keyword has images enough; without, all are
+    drawn. Raises ValueError for a stop without a judge, whose answers it goes by."""
 
     orders: tuple[Order, ...]
     place: Place
     judge: str | Judge | None = None
+    stop: Stop | None = None
+
+    def __post_init__(self) -> None:
+        if self.stop is not None and self.judge is None:
+            raise ValueError("stopping early goes by a judge's answers, and this job has no judge")
 
     def __reduce__(self) -> Any:
-        return Job, (self.orders, self.place, self.judge)
+        return Job, (self.orders, self.place, self.judge, self.stop)
 
     @functools.cached_property
     def reader(self) -> Judge | None:
@@ -53,7 +57,8 @@ class Job:
     @functools.cached_property
     def ledgers(self) -> list[Ledger]:
         described = None if self.reader is None else records.describe(self.reader)
-        return [Ledger(self.place, Plan(order), described) for order in self.orders]
+        in_rounds = self.stop is not None
+        return [Ledger(self.place, Plan(order, in_rounds=in_rounds), described) for order in self.orders]
 
 
 @dataclass(frozen=True)
@@ -201,26 +206,27 @@ def run(hands: Hands, job: Job, *, progress: bool = True) -> dict[str, Any]:
         runs.compare(place, told["settings"], told["arms"])
         with locked(place):
             runs.settle(place, told["settings"], told["arms"])
-            tasks = [(order, number) for order, ledger in enumerate(ledgers) for number in ledger.plan.blocks]
-            todo = []
-            look = progress_bar("looking at what there is", len(tasks), "blocks", shown=progress and len(tasks) > MANY)
-            with ThreadPoolExecutor() as readers, look as advance:
-                for task, done in zip(tasks, readers.map(lambda at: ledgers[at[0]].done(at[1]), tasks), strict=True):
-                    if not done:
-                        todo.append(task)
-                    advance(1)
-            left = sum(len(ledgers[order].plan.block(number)) for order, number in todo)
-            total = sum(len(ledger.plan) for ledger in ledgers)
-            what = " and ".join(told["arms"])
+            what, total = " and ".join(told["arms"]), sum(len(ledger.plan) for ledger in ledgers)
             seconds = {"generate": 0.0, "judge": 0.0}
-            with progress_bar(what, total, "images", done=total - left, shown=progress) as advance:
-                for block in hands.work(todo):
-                    seconds["generate"] += block.drawing
-                    seconds["judge"] += block.judging
-                    advance(block.images)
+            needed: list[list[int]] = [[] for _ in ledgers]  # of each order, its blocks
+            with ThreadPoolExecutor() as readers, progress_bar(what, total, "images", shown=progress) as advance:
+                for tasks, state in rounds(ledgers, job.stop):
+                    todo = []
+                    done = readers.map(lambda task: ledgers[task[0]].done(task[1]), tasks)
+                    for (order, number), ready in zip(tasks, done, strict=True):
+                        if ready:
+                            advance(len(ledgers[order].plan.block(number)), state)
+                        else:
+                            todo.append((order, number))
+                    for block in hands.work(todo):
+                        seconds["generate"] += block.drawing
+                        seconds["judge"] += block.judging
+                        advance(block.images, state)
+                    for order, number in tasks:
+                        needed[order].append(number)
             if job.reader is not None:
-                described = records.describe(job.reader)
-                records.write(place, described, chain.from_iterable(ledger.answers() for ledger in ledgers))
+                answers = (ledger.answers(numbers) for ledger, numbers in zip(ledgers, needed, strict=True))
+                records.write(place, records.describe(job.reader), chain.from_iterable(answers))
     return told | {"seconds": {name: round(spent, 1) for name, spent in seconds.items()}}
 
 

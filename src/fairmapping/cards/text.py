@@ -63,7 +63,8 @@ def _answers(card: Mapping[str, Any], names: Sequence[str]) -> list[str]:
 def _strategy(audit: Mapping[str, Any], of: str) -> list[str]:
     used = audit["strategy"]
     judge, source = used["judge"], used["source"]
-    per = f", {used['images_per_prompt']} of each prompt" if used["images_per_prompt"] else ""
+    most = "at most " if used["stopped_early"] else ""
+    per = f", {most}{used['images_per_prompt']} of each prompt" if used["images_per_prompt"] else ""
     arms = " in two arms, before and after" if len(used["arms"]) > 1 else ""
     rows = [
         ("Model", f"{used['model']['name']} ({used['model']['pipeline']})"),

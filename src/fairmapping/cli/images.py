@@ -130,6 +130,12 @@ def audit(
     judge: JudgeName = None,
     judge_card: JudgeCard = None,
     images: Images = 15,
+    stop_at: Annotated[
+        float | None,
+        typer.Option(
+            "--stop-at", help="Draw a keyword until its shares are known to +- this, such as 0.1; --images is the most."
+        ),
+    ] = None,
     template: Templates = None,
     strength: Strength = None,
     quota: QuotaSource = None,
@@ -155,6 +161,7 @@ def audit(
     - `fairmapping audit --keywords doctor,nurse,carpenter --images 15`
     - `fairmapping audit --keywords held-out.txt --map my-map --explicit --out runs/x`
     - `fairmapping audit --model me/model --judge photo --judge-card card.json --attributes gender --out runs/y`
+    - `fairmapping audit --images 400 --stop-at 0.1 --out runs/y` spends no more than each keyword needs
     - `fairmapping audit --model me/model --device cuda --ray auto --store webdataset --out s3://bucket/run`
     """
     from .. import prompts
@@ -181,6 +188,7 @@ def audit(
         fair_map=fair_map,
         out=out,
         attributes=asked,
+        stop_at=stop_at,
         seed=seed,
         strength=part,
         quota=drawn_by,

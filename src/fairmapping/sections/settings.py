@@ -19,7 +19,8 @@ def settings(audits: Sequence[Audit]) -> list[tuple[str, str]]:
         prompts = part.rows.drop_duplicates("prompt")
         templates = [template for template in dict.fromkeys(prompts["template"]) if template]
         each = part.settings["images_per_prompt"]
-        images = f" × {count(each, 'image')}" if each else f", {count(len(part.rows), 'image')} in all,"
+        most = "up to " if part.stopped_early else ""
+        images = f" × {most}{count(each, 'image')}" if each else f", {count(len(part.rows), 'image')} in all,"
         text = f"{count(len(prompts), 'prompt')}{images} in {count(len(part.arms), 'arm')}"
         text += f", from {listing([repr(template) for template in templates])}" if templates else ""
         rows.append(("Prompts" if part.keywords else "Prompts that name a group", text))
