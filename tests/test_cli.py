@@ -482,4 +482,4 @@ def test_an_audit_without_faces_is_printed(answers: Any, capsys: pytest.CaptureF
     printing.print_audit(by_hand(answers))
     said = " ".join(capsys.readouterr().out.split())
     assert "2 of 2 images show no face" in said
-    assert "gender no face no face" in said
+    assert "│ gender │ no face │ no face" in said
