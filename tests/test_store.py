@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fairmapping import store
-from fairmapping.store import Place, holder, locked, picture, png, shard, write_text
+from fairmapping import lock, store
+from fairmapping.lock import locked
+from fairmapping.store import Place, holder, picture, png, shard, write_text
 
 
 @pytest.fixture(params=["local", "file", "memory"])
@@ -88,8 +89,8 @@ def test_a_lock_on_an_object_store_is_renewed_refused_and_taken_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place = Place(f"memory://{tmp_path.name}/locks")
-    monkeypatch.setattr(store, "BEAT", 0.01)
-    monkeypatch.setattr(store.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(lock, "BEAT", 0.01)
+    monkeypatch.setattr(lock.time, "sleep", lambda seconds: None)
     with locked(place):
         first = json.loads(place.read(".lock"))["at"]
         with locked(place):
@@ -106,7 +107,7 @@ def test_a_lock_on_an_object_store_is_renewed_refused_and_taken_over(
         locked(place),
     ):
         pass
-    place.write_text(".lock", json.dumps(other | {"at": time.time() - store.STALE - 1}))
+    place.write_text(".lock", json.dumps(other | {"at": time.time() - lock.STALE - 1}))
     with locked(place):
         assert json.loads(place.read(".lock"))["host"] != "elsewhere"
 

@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any
 
 from . import __version__, lists, pipelines
 from .judges import Judge, default_judge, load_judge, records
+from .lock import locked
 from .prompts import Attribute, Prompt
 from .results import SCHEMA_VERSION, Audit, Comparison
-from .store import Place, locked
+from .store import Place
 
 if TYPE_CHECKING:
     from .cluster import Cluster

@@ -19,10 +19,11 @@ from . import runs
 from .draw import Drawer, ready
 from .judges import Judge, load_judge, records
 from .ledger import Ledger, Rows
+from .lock import locked
 from .plan import Order, Plan
 from .progress import progress_bar
 from .receipts import KEY
-from .store import Place, locked, picture, png
+from .store import Place, picture, png
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["Done", "Hands", "Here", "Job", "Task", "Worker", "run"]
 
 Task = tuple[int, int]  # the number of an order, and of a block
+MANY = 500  # blocks: looking through more than these can take seconds
 
 
 @dataclass(frozen=True)
@@ -200,9 +202,13 @@ def run(hands: Hands, job: Job, *, progress: bool = True) -> dict[str, Any]:
         with locked(place):
             runs.settle(place, told["settings"], told["arms"])
             tasks = [(order, number) for order, ledger in enumerate(ledgers) for number in ledger.plan.blocks]
-            with ThreadPoolExecutor() as readers:
-                done = list(readers.map(lambda task: ledgers[task[0]].done(task[1]), tasks))
-            todo = [task for task, ready in zip(tasks, done, strict=True) if not ready]
+            todo = []
+            look = progress_bar("looking at what there is", len(tasks), "blocks", shown=progress and len(tasks) > MANY)
+            with ThreadPoolExecutor() as readers, look as advance:
+                for task, done in zip(tasks, readers.map(lambda at: ledgers[at[0]].done(at[1]), tasks), strict=True):
+                    if not done:
+                        todo.append(task)
+                    advance(1)
             left = sum(len(ledgers[order].plan.block(number)) for order, number in todo)
             total = sum(len(ledger.plan) for ledger in ledgers)
             what = " and ".join(told["arms"])

@@ -11,10 +11,11 @@ from typing import Any
 
 from ..audit import asked_of, expected_of
 from ..judges import Judge, load_judge, records
+from ..lock import locked
 from ..progress import progress_bar
 from ..prompts import Attribute
 from ..results import Audit
-from ..store import Place, locked
+from ..store import Place
 from ..words import count
 from .folder import Found, pair_by_name, read_folder, read_prompts
 from .rows import Known, arms_of, as_rows
