@@ -17,8 +17,9 @@ import fairmapping.work  # noqa: F401  # so that a process forked from one that 
 from fairmapping.audit import audit
 from fairmapping.cluster import Cluster
 from fairmapping.judges import Judgement
+from fairmapping.lock import locked
 from fairmapping.prompts import neutral
-from fairmapping.store import Place, locked
+from fairmapping.store import Place
 
 PROMPTS = neutral(["doctor", "nurse", "cook"], ("a portrait of {}",))
 OPTIONS: dict[str, Any] = {"images_per_prompt": 14, "batch_size": 4, "attributes": "gender", "progress": False}

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fairmapping import metrics
-from fairmapping.audit import audit, rescore
+from fairmapping import judges, metrics
+from fairmapping.audit import asked_of, audit, rescore
 from fairmapping.judges import Judgement
 from fairmapping.prompts import Attribute, Group, Prompt, neutral, specific
 from fairmapping.results import Audit, Comparison, frame
@@ -408,3 +408,32 @@ def test_what_the_mapped_arm_is_refused_for_is_told_before_the_raw_one_is_drawn(
         assert not (tmp_path / "new").exists()
     with pytest.raises(ValueError, match=r"mapped\.strength is 1\.0 there and 0\.5 now"):
         audit(tiny_sd, ["a nurse", "a cook"], out=tmp_path / "there", **options | {"strength": 0.5})
+
+
+def test_the_judge_follows_the_model_where_none_is_named(
+    tiny_sd: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(judges._NAMED, "photo", "test_audit:Shade")
+    monkeypatch.setattr(judges, "_PHOTO_NEEDS", ())
+    options: dict[str, Any] = {"images_per_prompt": 1, "num_inference_steps": 1, "progress": False}
+    found = audit(tiny_sd, ["a nurse"], out=tmp_path / "theirs", **options)
+    assert found.settings["judge"]["name"] == "shade"
+    assert list(found.attributes) == ["gender"], "what it knows of gender and race"
+    found = audit("portraits", ["a nurse"], out=tmp_path / "ours", **options)
+    assert found.settings["judge"]["name"] == "portraits"
+    assert list(found.attributes) == ["gender", "race"]
+
+    with pytest.raises(ValueError, match="name a judge"):
+        audit(lambda: tiny_sd, ["a nurse"], out=tmp_path / "none", **options)
+    monkeypatch.setattr(judges, "_PHOTO_NEEDS", ("no_such_package",))
+    with pytest.raises(ModuleNotFoundError, match=r"fairmapping\[photo\].*missing here: no_such_package"):
+        audit(tiny_sd, ["a nurse"], out=tmp_path / "none", **options)
+    assert not (tmp_path / "none").exists()
+
+
+def test_what_is_asked_by_default_is_what_the_judge_knows() -> None:
+    class Tones(Shade):
+        attributes = {"cue": ("medical", "plain"), "tone": ("light", "dark")}  # noqa: RUF012
+
+    assert asked_of(None, Shade()) == {"gender": ["female", "male"]}
+    assert asked_of(None, Tones()) == {"cue": ["medical", "plain"], "tone": ["light", "dark"]}

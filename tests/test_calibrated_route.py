@@ -13,6 +13,7 @@ import pytest
 import tiny
 import torch
 
+from fairmapping import judges
 from fairmapping.calibrated_route import fit_calibrated
 from fairmapping.calibration import directions, logistic
 from fairmapping.embed import encode
@@ -193,3 +194,10 @@ def test_the_logistic_step_finds_what_drew_the_labels():
     torch.testing.assert_close(found[0], level, atol=0.1, rtol=0)
     torch.testing.assert_close(found[1], slope, atol=0.1, rtol=0)
     assert not found[0].requires_grad
+
+
+def test_the_judge_follows_the_model_where_none_is_named(tiny_distilled, world, monkeypatch):
+    monkeypatch.setattr(judges, "_PHOTO_NEEDS", ("no_such_package",))
+    with pytest.raises(ModuleNotFoundError, match=r"need a judge of photographs.*no_such_package"):
+        fit_calibrated(tiny_distilled, WORDS, ATTRIBUTES, targets=resolve_targets("even", GROUPS))
+    assert world.drawn == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import functools
 import inspect
+import json
 import os
 import subprocess
 import sys
@@ -16,10 +17,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 from test_audit import by_hand
 from typer.testing import CliRunner, Result
 
-from fairmapping import demo, lists, metrics, pipelines, runs, sections
+from fairmapping import demo, judges, lists, metrics, pipelines, runs, sections
 from fairmapping.cli import app, printing
 from fairmapping.generate import generate
 from fairmapping.mapping import FairMap, MapConfig
@@ -370,9 +372,9 @@ def test_several_maps_become_one_each_with_a_strength(tiny: Any, tiny_sampled: A
                             num_inference_steps=1, progress=False).images
              for name, part in (("all", 1.0), ("half", 0.5))}  # fmt: skip
     for name, images in drawn.items():
-        found = [np.asarray(runs.read_image(path)).astype(int) for path in sorted(Path(name).rglob("*.png"))]
+        found = [np.asarray(Image.open(path)).astype(int) for path in sorted(Path(name).rglob("*.png"))]
         assert np.abs(np.array(found) - np.array([np.asarray(image) for image in images])).max() <= 1
-    rows = runs.read_manifest(Path("gender alone"))
+    rows = runs.read_rows(Place("gender alone"))
     assert sorted(dict(row.assigned)["gender"] for row in rows) == ["female", "female", "male", "male"]
     result = run(*call, "--strength", 1, "--strength", 1, "--strength", 1)
     assert "3 of --strength for 2 of --map" in result.output
@@ -436,3 +438,49 @@ def test_reported_occupations_are_spread_over_the_known_shares() -> None:
     assert known[-1] == max(sections.sd15_women()[occupation] for occupation in others)
     with pytest.raises(ValueError, match="between 2 and 50"):
         demo.occupations_to_report(others, 51)
+
+
+def test_a_card_of_yours_corrects_the_shares(tiny: Any) -> None:
+    card = {"judge": "shade", "attributes": {"gender": ["male", "female"]}, "confusion": {"gender": [[8, 2], [1, 9]]}}
+    Path("card.json").write_text(json.dumps(card))
+    asked = ["--keywords", "nurse", "--template", "a {words}", "--images", 2, "--steps", 1, "--attributes", "gender"]
+    named = ["--judge", "test_audit:Shade"]
+    ok("audit", *asked, *named, "--judge-card", "card.json", "--out", "run")
+    audit = Audit.load("run")
+    assert audit.settings["judge"]["card"]["confusion"]["gender"] == [[9, 1], [2, 8]], "in the judge's own order"
+    assert "female_corrected" in audit.table("gender")
+    ok("audit", *asked, *named, "--out", "plain")
+    assert "female_corrected" not in Audit.load("plain").table("gender")
+    ok("report", "plain", *named, "--judge-card", "card.json")
+    assert "female_corrected" in Audit.load("plain").table("gender")
+
+    for arguments, says in (
+        (["report", "plain", "--judge-card", "card.json"], "--judge-card goes with --judge"),
+        (["audit", *asked, *named, "--judge-card", "gone.json"], "gone.json"),
+        (["audit", *asked, "--judge-card", "card.json"], "of the judge 'shade'"),
+    ):
+        result = run(*arguments, *([] if arguments[0] == "report" else ["--out", "new"]))
+        assert result.exit_code == 2, result.output
+        assert says in " ".join(result.output.split())
+    assert not Path("new").exists()
+
+
+def test_the_judge_follows_the_model(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(judges, "_PHOTO_NEEDS", ("no_such_package",))
+    asked = ["audit", "--keywords", "nurse", "--template", "a {words}", "--images", 1, "--steps", 1]
+    result = run(*asked, "--model", "me/model", "--out", "theirs")
+    assert result.exit_code == 2
+    assert "fairmapping[photo]" in result.output and "no_such_package" in result.output
+    assert not Path("theirs").exists()
+    ok(*asked, "--out", "ours")
+    assert list(Audit.load("ours").attributes) == ["gender", "race"]
+    result = run(*asked, "--attributes", "", "--out", "none")
+    assert result.exit_code == 2 and "no attributes to audit" in result.output
+
+
+@pytest.mark.parametrize("answers", [{"raw": {"nurse": "00"}}, {"raw": {"nurse": "ff"}, "mapped": {"nurse": "00"}}])
+def test_an_audit_without_faces_is_printed(answers: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    printing.print_audit(by_hand(answers))
+    said = " ".join(capsys.readouterr().out.split())
+    assert "2 of 2 images show no face" in said
+    assert "│ gender │ no face │ no face" in said

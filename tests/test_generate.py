@@ -18,11 +18,12 @@ from PIL import Image
 from fairmapping import draw, store, tables
 from fairmapping.attach import attached, is_attached
 from fairmapping.generate import call_defaults, generate, image_seed
+from fairmapping.lock import locked
 from fairmapping.policy import Decided
 from fairmapping.prompts import Prompt
 from fairmapping.quota import Quota
 from fairmapping.runs import Row, read_rows
-from fairmapping.store import Place, locked
+from fairmapping.store import Place
 
 PROMPTS = [
     Prompt("a portrait of a doctor", "doctor", (), "a portrait of {}"),
@@ -253,7 +254,8 @@ def test_a_full_disk_names_the_file(tiny_sd, tmp_path, monkeypatch):
 HOLD = """
 import sys
 from pathlib import Path
-from fairmapping.store import Place, locked
+from fairmapping.lock import locked
+from fairmapping.store import Place
 with locked(Place(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()

@@ -23,7 +23,7 @@ PACKAGE = Path(fairmapping.__file__).parent
 # subpackage's name and may import each other.
 ROAD = (
     {"english", "wordfiles", "mapconfig", "metrics", "progress", "store", "clip"},
-    {"estimates", "prompts", "tables", "features", "kid"},
+    {"estimates", "prompts", "tables", "features", "kid", "lock"},
     {"runs", "layout"},
     {"shifts", "lowrank", "pairs", "agreement", "detect", "receipts"},
     {"mapfile"},
@@ -64,6 +64,7 @@ ALONE = {"english", "wordfiles", "mapconfig", "metrics", "progress", "store", "c
 KNOW_DIFFUSERS = {"embed", "attach", "modular", "generate", "portraits", "pipelines"}
 NO_TORCH = {
     "store",
+    "lock",
     "tables",
     "runs",
     "layout",

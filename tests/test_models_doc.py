@@ -5,9 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 import shlex
-import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -16,7 +14,7 @@ import tiny_more
 import typer
 
 import fairmapping as fm
-from fairmapping import pipelines
+from fairmapping import judges, pipelines
 from fairmapping.cli import app
 from fairmapping.judges import Judgement
 from fairmapping.lowrank import LowRank
@@ -50,9 +48,11 @@ def fenced(language: str) -> list[tuple[str, str]]:
 BLOCKS, COMMANDS = fenced("python"), [line for _, block in fenced("bash") for line in block.strip().splitlines()]
 
 
-class MyJudge:
-    name = "mine"
-    attributes = {"gender": ("female", "male"), "race": tuple(fm.lists.attributes()["race"].group_names)}
+class Photo:
+    """In the place of the judge of photographs, which finds no face in what random weights draw."""
+
+    name = "photo"
+    attributes = {"gender": ("female", "male"), "age": ("0-19", "20-39")}
     card: dict[str, Any] = {}
 
     def __call__(self, images: Any) -> list[Judgement]:
@@ -81,10 +81,8 @@ def stand_ins(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Any]:
         options |= {"holdout": options["holdout"][:2]} if "holdout" in options else {}
         return real_fit(pipe, keywords[:4], *args, progress=False, templates=["{}"], **options)
 
-    package, judges = ModuleType("my_package"), ModuleType("my_package.judges")
-    judges.MyJudge = MyJudge  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "my_package", package)
-    monkeypatch.setitem(sys.modules, "my_package.judges", judges)
+    monkeypatch.setitem(judges._NAMED, "photo", f"{__name__}:Photo")
+    monkeypatch.setattr(judges, "_PHOTO_NEEDS", ())
     monkeypatch.setattr(fm, "load", load, raising=False)
     monkeypatch.setattr(fm, "fit", fit, raising=False)
     monkeypatch.chdir(tmp_path)
@@ -102,6 +100,7 @@ def test_the_python_runs(name: str, block: str, stand_ins: list[Any], tmp_path: 
     assert fair.config.route == ("sampled" if "fair" in told else "text")
     if "result" in told:
         assert len(told["images"]) >= 2 and set(told["result"].arms) == {"raw", "mapped"}
+        assert told["result"].settings["judge"]["name"] == "photo" and list(told["result"].attributes) == ["gender"]
         again = fm.FairMap.from_pretrained(next(tmp_path.glob("*-map")))
         assert again.groups == fair.groups and isinstance(again.weight, LowRank)
 

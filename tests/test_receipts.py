@@ -98,3 +98,22 @@ def test_what_is_no_image_of_ours_is_refused(tmp_path):
         assert "Traceback" not in result.output
     with pytest.raises(FileNotFoundError):
         read_receipt(tmp_path / "gone.png")
+
+
+def test_explain_answers_for_the_attributes_that_are_asked(tiny_sd, tmp_path):
+    def explain(*arguments):
+        result = CliRunner().invoke(app, ["explain", "a doctor", *arguments])
+        return result.exit_code, " ".join(result.output.split())
+
+    tiny.sampled_map(tiny_sd).save_pretrained(tmp_path / "map")
+    of_map = ("--map", str(tmp_path / "map"))
+    for more in ((), of_map):
+        code, said = explain(*more)
+        assert code == 0 and "gender: apply" in said and "race: apply" in said
+        code, said = explain("--attributes", "gender", *more)
+        assert code == 0 and "gender: apply" in said and "race" not in said
+        for empty in ("", " , "):
+            code, said = explain("--attributes", empty, *more)
+            assert code == 2 and "--attributes is empty; name one, such as gender" in said
+        code, said = explain("--attributes", "height", *more)
+        assert code == 2 and "height" in said

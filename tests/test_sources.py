@@ -359,3 +359,20 @@ def test_arms_by_any_name() -> None:
 def test_keywords_with_few_images_are_pointed_out() -> None:
     known = [Known(str(i), "raw", None, "cook" if i else "clerk") for i in range(41)]
     assert "from 1 to 40 images" in as_rows(known, ["gender"], progress=False)[1][0]
+
+
+def test_a_judge_sees_photographs_upright(tmp_path: Path) -> None:
+    class Sizes(Shade):
+        def __call__(self, images: Any) -> list[Judgement]:
+            sizes.extend(image.size for image in images)
+            return super().__call__(images)
+
+    sizes: list[tuple[int, int]] = []
+    exif = Image.Exif()
+    exif[0x0112] = 8
+    (tmp_path / "nurse").mkdir()
+    Image.new("RGB", (8, 4), (90, 90, 90)).save(tmp_path / "nurse" / "a.jpg", exif=exif)
+    before = (tmp_path / "nurse" / "a.jpg").read_bytes()
+    audit_images(tmp_path, judge=Sizes(), out=tmp_path / "out", progress=False)
+    assert sizes == [(4, 8)]
+    assert (tmp_path / "nurse" / "a.jpg").read_bytes() == before

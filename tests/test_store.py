@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fairmapping import store
-from fairmapping.store import Place, holder, locked, png, shard, write_text
+from fairmapping import lock, store
+from fairmapping.lock import locked
+from fairmapping.store import Place, holder, picture, png, shard, write_text
 
 
 @pytest.fixture(params=["local", "file", "memory"])
@@ -88,8 +89,8 @@ def test_a_lock_on_an_object_store_is_renewed_refused_and_taken_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place = Place(f"memory://{tmp_path.name}/locks")
-    monkeypatch.setattr(store, "BEAT", 0.01)
-    monkeypatch.setattr(store.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(lock, "BEAT", 0.01)
+    monkeypatch.setattr(lock.time, "sleep", lambda seconds: None)
     with locked(place):
         first = json.loads(place.read(".lock"))["at"]
         with locked(place):
@@ -106,7 +107,7 @@ def test_a_lock_on_an_object_store_is_renewed_refused_and_taken_over(
         locked(place),
     ):
         pass
-    place.write_text(".lock", json.dumps(other | {"at": time.time() - store.STALE - 1}))
+    place.write_text(".lock", json.dumps(other | {"at": time.time() - lock.STALE - 1}))
     with locked(place):
         assert json.loads(place.read(".lock"))["host"] != "elsewhere"
 
@@ -128,3 +129,27 @@ def test_addresses_of_no_known_kind_are_refused(tmp_path: Path) -> None:
         Place("s3://bucket/run")
     write_text(tmp_path / "new" / "a.txt", "text")
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["a.txt"]
+
+
+@pytest.mark.parametrize("form", ["jpeg", "png", "webp", "tiff"])
+def test_a_picture_stands_the_way_up_that_its_camera_says(place: Place, form: str) -> None:
+    pixels = np.zeros((24, 48, 3), np.uint8)
+    pixels[:, :24] = 255  # bright on the left as it lies in the file, at the top as it was taken
+    for orientation, size in ((6, (24, 48)), (1, (48, 24)), (None, (48, 24))):
+        exif = Image.Exif()
+        if orientation is not None:
+            exif[0x0112] = orientation
+        file = io.BytesIO()
+        Image.fromarray(pixels).save(file, format=form, exif=exif)
+        place.write("x", file.getvalue())
+        seen = place.image("x")
+        assert (seen.size, seen.mode) == (size, "RGB")
+        bright = np.asarray(seen).mean(-1) > 128
+        assert (bright[:20].all() and not bright[28:].any()) == (orientation == 6)
+        assert store.turned(seen).size == size, "it is turned once"
+
+
+def test_broken_exif_data_cost_no_picture() -> None:
+    file = io.BytesIO()
+    Image.new("RGB", (4, 2)).save(file, format="png", exif=b"Exif\0\0no such thing")
+    assert picture(file.getvalue(), "x").size == (4, 2)

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import pickle
 import random
 from pathlib import Path
 from typing import Any
 
 import pytest
 import quick
+from PIL import Image
 from quick import Corner, Noise, contents
 
 from fairmapping import tables
 from fairmapping.audit import rescore
+from fairmapping.judges import load_judge, records, with_card
+from fairmapping.plan import Order
 from fairmapping.results import Audit
 from fairmapping.store import Place
+from fairmapping.work import Job
 
 
 @pytest.fixture(scope="module")
@@ -169,3 +174,19 @@ def test_settings_stay_readable(whole: Audit) -> None:
 
 
 PROMPT = "a portrait of a doctor"
+
+
+@pytest.mark.parametrize("name", ["portraits", "photo", "quick:Corner"])
+def test_a_judge_arrives_with_its_card(tmp_path: Path, name: str) -> None:
+    """As it is sent to a worker of a cluster."""
+    if name == "photo":
+        pytest.importorskip("dlib")
+    plain = load_judge(name)
+    groups = plain.attributes["gender"]
+    card = {"judge": plain.name, "attributes": {"gender": list(groups)}, "confusion": {"gender": [[90, 10], [20, 80]]}}
+    for judge in (name, with_card(plain, card)):
+        job = Job((Order(quick.PROMPTS, arm="raw"),), Place(tmp_path), judge)
+        sent = pickle.loads(pickle.dumps(job)).reader
+        assert records.describe(sent) == records.describe(job.reader)
+        assert (sent.card.get("confusion", {}).get("gender") == [[90, 10], [20, 80]]) == (judge is not name)
+        assert len(sent([Image.new("RGB", (64, 64))])) == 1

@@ -16,11 +16,12 @@ from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
-from . import __version__, lists
-from .judges import Judge, load_judge, records
+from . import __version__, lists, pipelines
+from .judges import Judge, default_judge, load_judge, records
+from .lock import locked
 from .prompts import Attribute, Prompt
 from .results import SCHEMA_VERSION, Audit, Comparison
-from .store import Place, locked
+from .store import Place
 
 if TYPE_CHECKING:
     from .cluster import Cluster
@@ -36,10 +37,10 @@ def audit(
     prompts: Sequence[str | Prompt],
     *,
     images_per_prompt: int = 60,
-    judge: str | Judge = "portraits",
+    judge: str | Judge | None = None,
     fair_map: FairMap | None = None,
     out: str | os.PathLike[str],
-    attributes: Sequence[str | Attribute] = ("gender", "race"),
+    attributes: Sequence[str | Attribute] | None = None,
     seed: int = 0,
     strength: float = 1.0,
     quota: QuotaSource | None = None,
@@ -69,16 +70,21 @@ def audit(
     keyword. A closed run goes on when called with a smaller `stop_at`, or without.
 
     baseline=False draws the mapped arm alone, where the raw one is known from another audit.
+    judge: by default "portraits" for the embedded model and "photo" for any other (:mod:`fairmapping.judges`).
     attributes: names that the judge knows (all its groups are asked about), or Attribute objects with some of its
-    groups. expected: attribute -> keyword -> group that the image should show; by default the sector of a packaged
-    occupation for a judge with an attribute "cue", and the emotion a keyword begins with for one with an attribute
-    "expression". call_kwargs go to the pipeline, e.g. num_inference_steps=20, guidance_scale=5.0.
+    groups; by default those of gender and race that it knows. expected: attribute -> keyword -> group that the image
+    should show; by default the sector of a packaged occupation for a judge with an attribute "cue", and the emotion a
+    keyword begins with for one with an attribute "expression". call_kwargs go to the pipeline, e.g.
+    num_inference_steps=20, guidance_scale=5.0.
 
     Raises ValueError, before anything is drawn, for no prompts, a prompt given twice, an attribute or group that the
-    judge does not know, a `stop_at` outside (0, 1/2), a map of another encoder, a quota that the map cannot follow, or
-    a folder where either arm was made with other settings; TypeError for a `stop_at` that is no number;
-    RuntimeError where another process works on the folder.
+    judge does not know, no judge beside a function that makes the pipeline, a `stop_at` outside (0, 1/2), a map of
+    another encoder, a quota that the map cannot follow, or a folder where either arm was made with other settings;
+    TypeError for a `stop_at` that is no number; ModuleNotFoundError where the judge is not installed; RuntimeError
+    where another process works on the folder.
     """
+    if judge is None:
+        judge = default_judge(pipelines.draws_portraits(pipe))
     reader = load_judge(judge)
     asked = asked_of(attributes, reader)
     if fair_map is None and not baseline:
@@ -107,7 +113,7 @@ def audit(
             "detector": "off" if decides is None else decides.digest,
         }
         mapping["quota"] = None if drawn_by is None else drawn_by.settings()
-    job = work.Job(tuple(orders), place, judge, stop)
+    job = work.Job(tuple(orders), place, judge if ray else reader, stop)
     told = work.run(hands_of(ray, pipe, job), job, progress=progress)
     keywords = [prompt.keyword for prompt in job.ledgers[0].plan.asked]
     settings = {
@@ -152,7 +158,10 @@ def rescore(folder: str | os.PathLike[str], judge: str | Judge | None = None, *,
     return result
 
 
-def asked_of(attributes: Sequence[str | Attribute], judge: Judge) -> dict[str, list[str]]:
+def asked_of(attributes: Sequence[str | Attribute] | None, judge: Judge) -> dict[str, list[str]]:
+    """attribute -> groups, of what is asked of a judge; by default those of gender and race that it knows, or all."""
+    if attributes is None:
+        attributes = [name for name in ("gender", "race") if name in judge.attributes] or list(judge.attributes)
     asked: dict[str, list[str]] = {}
     for attribute in (attributes,) if isinstance(attributes, (str, Attribute)) else attributes:
         name = attribute if isinstance(attribute, str) else attribute.name

@@ -18,9 +18,10 @@ import numpy as np
 
 from .calibration import Calibration, Round, Seen
 from .denoiser_route import fit_denoiser
-from .judges import Judge, load_judge
+from .judges import Judge, default_judge, load_judge
 from .mapconfig import MapConfig, versions
 from .mapping import FairMap
+from .pipelines import draws_portraits
 from .prompts import VARIED_TEMPLATES, Attribute, adjectives, neutral
 from .store import write_text
 
@@ -40,7 +41,7 @@ def fit_calibrated(
     targets: Targets,
     templates: Sequence[str] = VARIED_TEMPLATES,
     start: FairMap | None = None,
-    judge: str | Judge = "portraits",
+    judge: str | Judge | None = None,
     images: int = 12,
     rounds: int = 8,
     tolerance: float = 0.05,
@@ -56,11 +57,11 @@ def fit_calibrated(
     It ends when the interval of the deviation (see :class:`fairmapping.calibration.Round`) is below ``tolerance`` for
     every attribute, when two rounds in a row bring no measurable gain, or after ``rounds``; the config's ``rounds`` say
     which, and the map is that of the best round. Judged counts are corrected for the judge's confusion where its card
-    has it.
+    has it. The judge is by default "portraits" for the embedded model and "photo" for any other.
 
     Raises ValueError where the judge does not judge an attribute, or where ``resume`` was left by another calibration.
     """
-    reader = load_judge(judge)
+    reader = load_judge(default_judge(draws_portraits(pipe)) if judge is None else judge)
     for item in attributes:
         if any(item.name not in targets.of(word) for word in keywords):
             raise ValueError(f"targets hold nothing for {item.name}; name it there, or leave it out of attributes")

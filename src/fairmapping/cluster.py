@@ -70,7 +70,7 @@ class Crew:
             self.__exit__()
             raise TypeError(
                 f"the pipeline's function or the judge cannot be sent to other machines: {error}; give the judge as an "
-                "import path such as 'my_package.judges:MyJudge'"
+                "import path such as 'my_package.judges:MyJudge', with its card in it"
             ) from error
         return self
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-__all__ = ["Source", "can_be_sent", "hush", "load", "made"]
+__all__ = ["Source", "can_be_sent", "draws_portraits", "hush", "load", "made"]
 
 _TEXT = r"(text_encoder|tokenizer|processor)(_\d+)?|scheduler"  # components that reading a prompt may need
 _OFFLOAD = {"model": "enable_model_cpu_offload", "sequential": "enable_sequential_cpu_offload"}
@@ -101,6 +101,18 @@ def made(pipe: Any) -> Any:
     if isinstance(pipe, str):
         return load(pipe)
     return pipe() if can_be_sent(pipe) else pipe
+
+
+def draws_portraits(pipe: Any) -> bool:
+    """Whether it is the embedded model, or what makes it. Raises ValueError for a function, whose pipeline is not known
+    before it is made."""
+    from . import portraits
+
+    if isinstance(pipe, (str, Source)):
+        return (pipe if isinstance(pipe, str) else pipe.model) == "portraits"
+    if can_be_sent(pipe):
+        raise ValueError("the judge is not named, and what a function draws is not known beforehand: name a judge")
+    return portraits.is_portraits(pipe)
 
 
 def _left_out(config: dict[str, Any]) -> dict[str, None]:

@@ -24,8 +24,9 @@ import pandas as pd
 from . import agreement, estimates, metrics, pairs, tables
 from .estimates import frame, named
 from .judges import confusion, records
+from .lock import locked
 from .pairs import Comparison
-from .store import Place, locked
+from .store import Place
 
 if TYPE_CHECKING:
     from .targets import Targets

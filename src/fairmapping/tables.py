@@ -24,7 +24,7 @@ __all__ = ["CELLS", "about", "decode", "encode", "from_frame", "rows_of", "schem
 CELLS = ("groups", "assigned", "mapped")
 _NUMBERS = ("index", "seed", "bytes", "faces")
 _KEY = b"fairmapping"
-_ROW_GROUP = 65_536  # rows that writing holds in memory at once
+_ROW_GROUP = 16_384  # rows that writing holds in memory at once
 _OPTIONS: dict[str, Any] = {"compression": "zstd", "write_page_checksum": True}
 
 
@@ -94,7 +94,7 @@ def from_frame(frame: pd.DataFrame) -> pa.Table:
 
 
 def write_all(place: Place, name: str, tables: Iterable[pa.Table], kept: Mapping[str, Any]) -> int:
-    """One Parquet file of all tables, whole or not at all; no more than 65,536 rows are held at once."""
+    """One Parquet file of all tables, whole or not at all; no more than 16,384 rows are held at once."""
     total = 0
     with place.writing(name) as file:
         writer = None

@@ -19,11 +19,12 @@ from . import runs
 from .draw import Drawer, ready
 from .judges import Judge, load_judge, records
 from .ledger import Ledger, Rows
+from .lock import locked
 from .plan import Order, Plan
 from .progress import progress_bar
 from .receipts import KEY
 from .stopping import Stop, Task, rounds
-from .store import Place, locked, picture, png
+from .store import Place, picture, png
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -210,10 +211,13 @@ def run(hands: Hands, job: Job, *, progress: bool = True) -> dict[str, Any]:
             needed: list[list[int]] = [[] for _ in ledgers]  # of each order, its blocks
             with ThreadPoolExecutor() as readers, progress_bar(what, total, "images", shown=progress) as advance:
                 for tasks, state in rounds(ledgers, job.stop):
-                    done = list(readers.map(lambda task: ledgers[task[0]].done(task[1]), tasks))
-                    todo = [task for task, ready in zip(tasks, done, strict=True) if not ready]
-                    there = [len(ledgers[order].plan.block(number)) for order, number in set(tasks) - set(todo)]
-                    advance(sum(there), state)
+                    todo = []
+                    done = readers.map(lambda task: ledgers[task[0]].done(task[1]), tasks)
+                    for (order, number), ready in zip(tasks, done, strict=True):
+                        if ready:
+                            advance(len(ledgers[order].plan.block(number)), state)
+                        else:
+                            todo.append((order, number))
                     for block in hands.work(todo):
                         seconds["generate"] += block.drawing
                         seconds["judge"] += block.judging

@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 
 from .options import (
-    Attributes,
+    AskedAttributes,
     Batch,
     DetectorMode,
     DetectorOption,
@@ -17,6 +17,8 @@ from .options import (
     DType,
     Guidance,
     Images,
+    JudgeCard,
+    JudgeName,
     Keywords,
     MapSource,
     Model,
@@ -35,8 +37,10 @@ from .options import (
 )
 from .printing import err_console, out_console, print_audit, print_receipts
 from .typed import (
+    attributes_of,
     call_of,
     folder_of,
+    judge_of,
     keywords_of,
     map_of,
     place_of,
@@ -44,7 +48,6 @@ from .typed import (
     quota_of,
     route_of,
     source_of,
-    split,
     workers_of,
 )
 
@@ -116,7 +119,7 @@ def generate(
 
 def audit(
     keywords: Keywords = "occupations",
-    attributes: Attributes = "gender,race",
+    attributes: AskedAttributes = None,
     out: Annotated[
         str, typer.Option(help="Folder of the run, or an address (s3://...); an interrupted one goes on there.")
     ] = "runs/audit",
@@ -124,9 +127,8 @@ def audit(
     explicit: Annotated[
         bool, typer.Option("--explicit", help="Ask prompts that name a group too: are they obeyed?")
     ] = False,
-    judge: Annotated[
-        str, typer.Option(help="`portraits`, or one of your own: `my_package.judges:MyJudge`.")
-    ] = "portraits",
+    judge: JudgeName = None,
+    judge_card: JudgeCard = None,
     images: Images = 15,
     stop_at: Annotated[
         float | None,
@@ -158,21 +160,22 @@ def audit(
 
     - `fairmapping audit --keywords doctor,nurse,carpenter --images 15`
     - `fairmapping audit --keywords held-out.txt --map my-map --explicit --out runs/x`
+    - `fairmapping audit --model me/model --judge photo --judge-card card.json --attributes gender --out runs/y`
     - `fairmapping audit --images 400 --stop-at 0.1 --out runs/y` spends no more than each keyword needs
     - `fairmapping audit --model me/model --device cuda --ray auto --store webdataset --out s3://bucket/run`
     """
     from .. import prompts
     from ..audit import audit as assess
-    from ..judges import load_judge
 
     place_of(out)
     cluster = workers_of(ray, workers, threads)
     call = call_of(steps, guidance)
-    load_judge(judge)
+    reader = judge_of(judge, judge_card, embedded=model == "portraits")
     templates = template or list(prompts.DEFAULT_TEMPLATES)
-    asked = prompts.resolve_attributes(split(attributes))
+    asked = attributes_of(attributes, reader)
     rows = prompts.neutral(keywords_of(keywords), templates)
     if explicit:
+        asked = prompts.resolve_attributes(asked)  # the groups that have words
         rows += prompts.specific(keywords_of(keywords), asked, templates[:1])
     fair_map, part = map_of(map_, strength)
     drawn_by = quota_of(quota, fair_map, seed)
@@ -180,7 +183,8 @@ def audit(
         source_of(model, device, dtype, offload),
         rows,
         images_per_prompt=images,
-        judge=judge,
+        # Workers elsewhere make a judge by its name, which fits every judge; one with a card of yours is sent as it is.
+        judge=judge if ray and not judge_card else reader,
         fair_map=fair_map,
         out=out,
         attributes=asked,
@@ -205,7 +209,10 @@ def report(
     ],
     out: Annotated[Path | None, typer.Option(help="The page; by default report.html in the first folder.")] = None,
     title: Annotated[str | None, typer.Option(help="Heading of the page.")] = None,
-    judge: Annotated[str | None, typer.Option(help="Have another judge read the images first.")] = None,
+    judge: Annotated[
+        str | None, typer.Option(help="Have another judge read the images first: `photo`, `fairface=ID`, `clip=ID`.")
+    ] = None,
+    judge_card: JudgeCard = None,
     route: Annotated[
         list[str] | None,
         typer.Option("--route", help="NAME=FOLDER of an audit to set beside others in a table. Repeat for several."),
@@ -232,9 +239,12 @@ def report(
         folder_of(out.parent)
         if out.is_dir():
             raise ValueError(f"--out {out} is a folder; give a file, such as {out / 'report.html'}")
-    audits = {run: rescore(run, judge) for run in runs}
+    if judge is None and judge_card is not None:
+        raise ValueError("--judge-card goes with --judge: name the judge that the card is of")
+    reader = None if judge is None else judge_of(judge, judge_card, embedded=False)
+    audits = {run: rescore(run, reader) for run in runs}
     named = dict(map(route_of, route or ()))
-    routes = {name: audits[folder] if folder in audits else rescore(folder, judge) for name, folder in named.items()}
+    routes = {name: audits[folder] if folder in audits else rescore(folder, reader) for name, folder in named.items()}
     page = write(list(audits.values()), page, title=title, routes=routes or None)
     out_console.print(f"Written: [bold]{escape(str(page))}[/]")
 

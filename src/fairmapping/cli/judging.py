@@ -17,7 +17,7 @@ def judge_card(
         Path, typer.Option(help="CSV with the columns image, face (yes or no, optional), and one for each attribute.")
     ],
     judge: Annotated[
-        str, typer.Option(help="As for `audit`: `photo`, `clip=ID`, `my_package.judges:MyJudge`.")
+        str, typer.Option(help="As for `audit`: `photo`, `fairface=ID`, `clip=ID`, `my_package.judges:MyJudge`.")
     ] = "photo",
     out: Annotated[Path, typer.Option(help="The card; answers are kept in a folder beside it.")] = Path("card.json"),
     domain: Annotated[str | None, typer.Option(help="A sentence on what the pictures show, kept in the card.")] = None,

@@ -189,7 +189,11 @@ def fit(
     ] = None,
     guidance: Guidance = None,
     judge: Annotated[
-        str | None, typer.Option(help="Of --route calibrated; by default `portraits`.", rich_help_panel=_DRAWN)
+        str | None,
+        typer.Option(
+            help="Of --route calibrated; by default `portraits` for the embedded model, and `photo` for any other.",
+            rich_help_panel=_DRAWN,
+        ),
     ] = None,
     batch_size: Annotated[
         int | None, typer.Option(min=1, help="Prompts encoded or drawn at once.", rich_help_panel=_DRAWN)

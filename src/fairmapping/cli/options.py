@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -109,6 +110,28 @@ Guidance = Annotated[
 Batch = Annotated[int, typer.Option("--batch-size", min=1, help="Images drawn at once.", rich_help_panel="Drawing")]
 StoreOption = Annotated[
     StoreKind, typer.Option("--store", help="A PNG file an image, or a tar file a batch (WebDataset).")
+]
+JudgeName = Annotated[
+    str | None,
+    typer.Option(
+        "--judge",
+        help="Who reads the pictures: `portraits`, `photo`, `fairface=ID`, `clip=ID`, or `my_package.judges:MyJudge`; "
+        "by default `portraits` for the embedded model, and `photo` for any other.",
+    ),
+]
+JudgeCard = Annotated[
+    Path | None,
+    typer.Option(
+        "--judge-card", help="The judge's card, from `judge-card`, in place of its own: shares are corrected by it."
+    ),
+]
+AskedAttributes = Annotated[
+    str | None,
+    typer.Option(
+        "--attributes",
+        help="`gender,race`, one of them, another that the judge knows, or a .toml, .json or .csv file of your own; by "
+        "default these two as far as the judge knows them.",
+    ),
 ]
 RayAddress = Annotated[
     str | None,

@@ -150,15 +150,21 @@ def print_audit(result: Audit) -> None:
     table = Table(*names, title=f"Mean pairwise bias over {len(result.keywords)} keywords, with 95 % intervals")
     for attribute in result.attributes if result.keywords else ():
         summary = result.summary(attribute)
+        try:
+            compared = result.compare(attribute) if both else None
+        except ValueError:  # no keyword has judged faces in both arms
+            summary = summary[:0]
+        if summary.empty:
+            table.add_row(escape(attribute), *["no face"] * (len(names) - 1))
+            continue
         floor = f"{summary.loc[summary['measure'] == 'pairwise_bias', 'floor'].mean():.2f}".lstrip("0")  # as intervals
-        if both:
-            compared = result.compare(attribute)
+        if compared is not None:
             found = [compared.raw, compared.mapped, compared.difference]
         else:
             line = summary[summary["measure"] == "pairwise_bias"].iloc[0]
             found = [Interval(line["value"], line["low"], line["high"], int(line["keywords"]))]
         table.add_row(escape(attribute), *(escape(str(part)) for part in found), floor)
-        if both and compared.changed.n:
+        if compared is not None and compared.changed.n:
             tests = result.tests(attribute)
             few = int((tests["p_holm"] < SIGNIFICANT).sum())
             changed.append(f"{attribute}: {few} of {len(tests)} keywords changed measurably, after Holm's correction")

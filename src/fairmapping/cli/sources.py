@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
+from .options import AskedAttributes, JudgeCard
 from .printing import out_console, print_audit
-from .typed import folder_of, split
+from .typed import attributes_of, folder_of, judge_of, split
 
 if TYPE_CHECKING:
     from ..results import Audit
@@ -42,10 +43,15 @@ def audit_images(
         typer.Option(help="A .csv, .jsonl or .parquet with the columns image and prompt or keyword (arm, seed)."),
     ] = None,
     judge: Annotated[
-        str, typer.Option(help="`photo`, `portraits`, or one of your own: `my_package.judges:MyJudge`.")
+        str,
+        typer.Option(
+            help="`photo`, `portraits` for pictures of the embedded model, `fairface=ID`, `clip=ID`, or "
+            "`my_package.judges:MyJudge`."
+        ),
     ] = "photo",
+    judge_card: JudgeCard = None,
     out: Out = Path("runs/images-audit"),
-    attributes: OwnAttributes = None,
+    attributes: AskedAttributes = None,
     column: Named = None,
     arms: Arms = None,
     pair_by: Annotated[
@@ -64,26 +70,18 @@ def audit_images(
     - `fairmapping audit-images pictures --prompts prompts.csv --attributes gender --out runs/pictures`
     - `fairmapping audit-images --before old --after new --out runs/change`
     """
-    from ..judges import load_judge
-    from ..prompts import resolve_attributes
     from ..sources import audit_images as assess
 
     if (folder is None) == (before is None) or (before is None) != (after is None):
         raise ValueError("give either one folder, or both --before and --after")
     folder_of(out)
-    reader = load_judge(judge)
-    # A name that the judge knows stands for the groups of the judge, which need not be those of the packaged attribute.
-    asked = [
-        one
-        for part in split(attributes or "")
-        for one in ([part] if part in reader.attributes else resolve_attributes(part))
-    ]
+    reader = judge_of(judge, judge_card, embedded=False)
     result = assess(
         {"before": before, "after": after} if before and after else folder or Path(),
         judge=reader,
         out=out,
         prompts=prompts,
-        attributes=asked or None,
+        attributes=attributes_of(attributes, reader),
         columns=_columns(column),
         arms=None if arms is None else split(arms),
         pair_by=pair_by,

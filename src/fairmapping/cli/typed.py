@@ -11,10 +11,12 @@ from typing import Any
 from .options import DType, OffloadMode
 
 __all__ = [
+    "attributes_of",
     "call_of",
     "file_of",
     "folder_of",
     "holdout_of",
+    "judge_of",
     "keywords_of",
     "map_of",
     "pipe_of",
@@ -58,6 +60,24 @@ def folder_of(out: Path) -> Path:
     if not os.access(there, os.W_OK | os.X_OK):
         raise ValueError(f"--out {out} cannot be written to: no permission for {there}; give another folder")
     return out
+
+
+def judge_of(name: str | None, card: Path | None, *, embedded: bool) -> Any:
+    """The judge, the default one where none is named: before the model is loaded."""
+    from ..judges import default_judge, load_judge
+
+    return load_judge(default_judge(embedded) if name is None else name, card=card)
+
+
+def attributes_of(source: str | None, judge: Any) -> list[Any]:
+    """What a judge is asked about. A name that it knows stands for its groups, which need not be those of the packaged
+    attribute."""
+    from ..audit import asked_of
+    from ..prompts import resolve_attributes
+
+    if source is None:
+        return list(asked_of(None, judge))
+    return [one for part in split(source) for one in ([part] if part in judge.attributes else resolve_attributes(part))]
 
 
 def file_of(path: Path, option: str) -> Path:

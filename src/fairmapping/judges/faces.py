@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..store import turned
 from . import Judgement
 
 if TYPE_CHECKING:
@@ -49,11 +50,11 @@ class Face:
 def rgb(image: Image.Image) -> Image.Image:
     """The picture in RGB, turned as its camera says, with transparency laid on white. Raises TypeError for anything
     that is no PIL image."""
-    from PIL import Image, ImageOps
+    from PIL import Image
 
     if not isinstance(image, Image.Image):
         raise TypeError(f"the judge takes PIL images, not {type(image).__name__}")
-    image = ImageOps.exif_transpose(image)
+    image = turned(image)
     if image.has_transparency_data:
         image = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")

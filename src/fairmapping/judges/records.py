@@ -11,8 +11,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .. import tables
+from ..lock import locked
 from ..progress import progress_bar
-from ..store import Place, locked
+from ..store import Place
 from . import Judge
 
 if TYPE_CHECKING:

@@ -11,10 +11,11 @@ from typing import Any
 
 from ..audit import asked_of, expected_of
 from ..judges import Judge, load_judge, records
+from ..lock import locked
 from ..progress import progress_bar
 from ..prompts import Attribute
 from ..results import Audit
-from ..store import Place, locked
+from ..store import Place
 from ..words import count
 from .folder import Found, pair_by_name, read_folder, read_prompts
 from .rows import Known, arms_of, as_rows
@@ -65,9 +66,7 @@ def audit_images(
         raise ValueError(f"pair_by is {pair_by!r}; give {' or '.join(map(repr, _PAIRS))}")
     started = time.perf_counter()
     judge, out = load_judge(judge), Path(out)
-    if attributes is None:
-        attributes = [name for name in ("gender", "race") if name in judge.attributes] or list(judge.attributes)
-    elif isinstance(attributes, (str, Attribute)):
+    if isinstance(attributes, (str, Attribute)):
         attributes = [attributes]
     asked = asked_of(attributes, judge)
     given = dict(images) if isinstance(images, Mapping) else {"raw": images}
@@ -78,7 +77,7 @@ def audit_images(
     place_for(out, of)
     table = None if prompts is None else read_prompts(prompts, columns)
     known, notes = _known(folders, table, out, arms, pair_by, progress)
-    rows, more = as_rows(known, attributes, progress=progress)
+    rows, more = as_rows(known, list(asked) if attributes is None else attributes, progress=progress)
     with locked(Place(out)):
         judged, broken = _judged(judge, rows, out, progress)
         if broken:

@@ -13,9 +13,10 @@ import numpy as np
 import pandas as pd
 
 from ..lists import attributes as packaged
+from ..lock import locked
 from ..prompts import Attribute, AttributeSource, resolve_attributes
 from ..results import Audit
-from ..store import Place, locked
+from ..store import Place
 from ..words import count
 from .rows import Known, arms_of, as_rows
 from .saved import place_for, saved
