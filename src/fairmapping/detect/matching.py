@@ -145,7 +145,10 @@ def matches(words: Sequence[Word], lexicon: Lexicon, extra: Extra) -> list[Match
             written = tuple(f"{text} {words[end].text}" for text in written)
             end += 1
             for phrase in written:
-                if entries := _added(phrase, extra) + lexicon.entries(phrase):
+                entries = _added(phrase, extra) + lexicon.entries(phrase)
+                if phrase is not written[0]:  # a name has no plural within: "doctors who dance" are not "Doctor Who"
+                    entries = tuple(entry for entry in entries if entry.kind != "characters")
+                if entries:
                     here.append(Match(start, end, phrase, entries))
                     break
         if after is not None and not any(len(match) == 2 for match in here):
