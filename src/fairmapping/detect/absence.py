@@ -126,6 +126,7 @@ def _denied(named: str, match: Match, start: int, text: Parsed) -> str:
         or (match.has("generic") and following[:2] in (["had", "gone"], ["had", "left"]))
         or (following[:1] in (["has"], ["have"], ["had"]) and following[1:] == ["left"] and len(following) == 2)
         or (text.any_in_class(following[:1], "being") and following[1:] == ["out", "of"])
+        or (text.any_in_class(following[:1], "being") and following[1:] in (["not", "there"], ["not", "here"]))
         or (following[:1] == ["never"] and text.any_in_class(following[1:2], "arriving"))
         or (following[:1] in (["not"], ["isnt"], ["arent"]) and following[1:2] in (["in"], ["there"], ["here"]))
     ):
@@ -245,4 +246,5 @@ def _is_being(match: Match, start: int, being: Match, text: Parsed) -> bool:
         and text.within_phrase(match.end, being.start)
         and (text.in_class(between[0], "which") or between[0] in ("is", "as"))
         and ("is" in between or "as" in between)
+        and not any(word.endswith("ing") for word in between[:2])  # "a puppet maker is carving a wolf"
     )
