@@ -59,7 +59,7 @@ def shows_nobody(text: Parsed, start: int, end_of_name: int) -> bool:
         everywhere = everywhere or text.texts(end, end + 2) == ["at", "all"]
         if i < start and len(text.words) > 60 and not everywhere:
             continue  # in a story, who is named afterwards has come since
-        before = i >= end_of_name and word.text == "no" and pair[1] != "one" and not everywhere  # "a chef, no people"
+        before = i >= end_of_name and word.text == "no" and pair[1] not in ("one", "humans") and not everywhere  # "a chef, no people"
         if not before and i != start and (after is None or text.in_class(after.text, "in_sight")):
             return True
     return False
@@ -128,7 +128,12 @@ def _denied(named: str, match: Match, start: int, text: Parsed) -> str:
         or _in_negative_prompt(match, text)
         or before[-2:] == ["instead", "of"]
         or (text.any_in_class(following[:1], "being") and text.any_in_class(following[1:], "gone"))
-        or (text.any_in_class(following[:1], "being") and following[1:2] == ["not"] and _HERE.issuperset(following[2:]))
+        or (
+            text.any_in_class(following[:1], "being")
+            and following[1:2] == ["not"]
+            and _HERE.issuperset(following[2:])
+            and text.texts(match.end + 3, match.end + 4) != ["to"]  # "is not there to please"
+        )
         or (text.any_in_class(following[:1], "being") and following[1:2] == ["unseen"])
         or (following[:2] == ["all", "gone"])
         or (last[-1:] in (["before"], ["until"], ["till"]) and text.any_in_class(following[:1], "arriving"))
@@ -161,7 +166,8 @@ def _denied(named: str, match: Match, start: int, text: Parsed) -> str:
 
 def _dressed_up(named: str, match: Match, text: Parsed) -> str:
     for child in text.matches:
-        near = child.end < match.start <= child.end + 7 and child.has("people") and not child.has("titles", "heads")
+        near = child.end < match.start <= child.end + 7 and not child.has("titles", "heads")
+        near = near and (child.has("people") or child.phrase in ("boy", "boys"))
         between = text.texts(child.end, match.start) if near else []
         if text.any_in_class(between, "dressed") or between[-1:] in (["play"], ["plays"], ["played"]):
             return f"somebody is only dressed up as “{named}”"
