@@ -268,5 +268,5 @@ def _is_being(match: Match, start: int, being: Match, text: Parsed) -> bool:
         and text.within_phrase(match.end, being.start)
         and (text.in_class(between[0], "which") or between[0] in ("is", "as"))
         and ("is" in between or "as" in between)
-        and not any(word.endswith("ing") for word in between)  # "a carver is carving a wolf"
+        and not any(word.endswith("ing") for word in between[:2])  # "a puppet maker is carving a wolf"
     )

@@ -132,27 +132,28 @@ def _is_compound(lexicon: Lexicon, text: str) -> bool:
 def matches(words: Sequence[Word], lexicon: Lexicon, extra: Extra) -> list[Match]:
     """Every known phrase, none that lies within a longer one which covers it; the longest first at each place."""
     found: list[Match] = []
-    begun = lexicon.begun
     for start, first in enumerate(words):
-        here = []
-        one = forms(first.text)[-1]  # "painters tape" is looked up as "painter tape", too
-        written = [first.text]
-        for end in range(start + 1, len(words) + 1):
-            if end - start > 1:
-                last = words[end - 1]
-                if last.starts or (begun.isdisjoint(written) and (not extra or extra.begun.isdisjoint(written))):
-                    break
-                written = [f"{text} {last.text}" for text in written]
+        entries, written = _opening(lexicon, first.text)
+        if extra:
+            entries, written = _added(first.text, extra) + entries, _spellings(first.text)
+        here = [Match(start, start + 1, first.text, entries)] if entries else []
+        after = words[start + 1] if start + 1 < len(words) and not words[start + 1].starts else None
+        end = start + 1
+        while written and end < len(words) and not words[end].starts:
+            if lexicon.begun.isdisjoint(written) and extra.begun.isdisjoint(written):
+                break
+            written = tuple(f"{text} {words[end].text}" for text in written)
+            end += 1
             for phrase in written:
-                own = tuple(entry for form in forms(phrase) for entry in extra.get(form, ())) if extra else ()
-                if entries := own + lexicon.entries(phrase):
+                entries = _added(phrase, extra) + lexicon.entries(phrase)
+                if phrase is not written[0]:  # a name has no plural within: "doctors who dance" are not "Doctor Who"
+                    entries = tuple(entry for entry in entries if entry.kind != "characters")
+                if entries:
                     here.append(Match(start, end, phrase, entries))
                     break
-            if end == start + 1 and one != first.text:
-                written.append(one)
-        if start + 1 < len(words) and not words[start + 1].starts and not any(len(match) == 2 for match in here):
-            together = first.text + words[start + 1].text
-            if _is_title(lexicon, first.text, words[start + 1].text):
+        if after is not None and not any(len(match) == 2 for match in here):
+            together = first.text + after.text
+            if _is_title(lexicon, first.text, after.text):
                 here.append(Match(start, start + 2, together, lexicon.entries(together)))  # "bar tender"
                 here.sort(key=len)
         found += reversed(here)
@@ -160,10 +161,30 @@ def matches(words: Sequence[Word], lexicon: Lexicon, extra: Extra) -> list[Match
     return [m for m in found if not any(_within(m, cover) for cover in covers)]
 
 
+@lru_cache(maxsize=65536)
+def _opening(lexicon: Lexicon, text: str) -> tuple[tuple[Entry, ...], tuple[str, ...]]:
+    """What a word is by itself, and its spellings where a longer phrase may begin with one of them."""
+    spellings = _spellings(text)
+    return lexicon.entries(text), () if lexicon.begun.isdisjoint(spellings) else spellings
+
+
+def _spellings(text: str) -> tuple[str, ...]:
+    """How a phrase that a word begins is looked up: "painters tape" as "painter tape", too."""
+    one = forms(text)[-1]
+    return (text,) if one == text else (text, one)
+
+
+def _added(phrase: str, extra: Extra) -> tuple[Entry, ...]:
+    """What a user says that a phrase is."""
+    return tuple(entry for form in forms(phrase) for entry in extra.get(form, ())) if extra else ()
+
+
 def _is_title(lexicon: Lexicon, first: str, second: str) -> bool:
     """Whether two words are a title when they are written as one."""
     together = first + second
-    if min(len(first), len(second)) < 3 or not any(form in lexicon for form in forms(together)):
+    if min(len(first), len(second)) < 3 or not (
+        together in lexicon or (together[-1] in "sne" and any(form in lexicon for form in forms(together)[1:]))
+    ):
         return False
     return any(entry.kind in ("titles", "heads") for entry in lexicon.entries(together))
 

@@ -107,12 +107,15 @@ def named_in(text: Parsed) -> Iterator[tuple[int, int]]:
     strange = text.words and (_is_strange(text.words[0], text) or text.in_class(text.words[0].text, "no_names"))
     if text.texts(1, 2) == ["the"] and text.next(1) and text.at(2, "titles", "heads") and strange:
         yield 0, 1  # "Tupaq the stonemason"
+    naming, ranks = text.lexicon.classes["naming"], text.lexicon.classes["ranks"]
     for i, (here, after) in enumerate(zip(text.words, text.words[1:], strict=False)):
-        if text.in_class(here.text, "naming") and after.capital and not after.quoted:
+        ranked = here.text in ranks
+        if not (ranked or after.capital):
+            continue
+        if here.text in naming and after.capital and not after.quoted:
             yield i + 1, i + 2
         if after.starts or not after.raw.isalpha() or len(after.raw) < 2:
             continue
-        ranked = text.in_class(here.text, "ranks")
         known = text.lexicon.is_word(after.text)
         if not after.capital:
             named = ranked and not known and len(after.text) > 3 and not after.text.endswith("ing")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 
 from ..wordfiles import singular
 
@@ -59,11 +59,11 @@ class Word:
     quoted: bool = False
     typed: str = ""
 
-    @cached_property
+    @property  # a cached one takes longer than this does
     def capital(self) -> bool:
         return self.raw[:1].isupper() and not self.shouted
 
-    @cached_property
+    @property
     def shouted(self) -> bool:
         """Whether it is written in capitals altogether."""
         return self.raw.isupper() and len(self.raw) > 1
@@ -102,7 +102,13 @@ def words_of(prompt: str) -> list[Word]:
     lines = "\n" in text
     for match in _WORD.finditer(text):
         token = match[0]
-        if token in _QUOTES:
+        if token[0].isalpha():
+            raw = token.rstrip("'’")
+            plain = raw[:-2] if raw[-2:] in _POSSESSIVE else raw
+            owns = plain != raw or (raw != token and raw[-1:] in "sS")
+            found.append(Word(folded(plain), raw, starts, owns, joined, first, quoting))
+            starts = first = joined = False
+        elif token in _QUOTES:
             quoting = not quoting
             starts = True
         elif token == "." and found and found[-1].text in _ABBREVIATIONS:
@@ -123,12 +129,6 @@ def words_of(prompt: str) -> list[Word]:
                 found.append(Word(token.casefold(), token, starts, first=first, quoted=quoting))
                 starts = first = False
             joined = False
-        elif token[0].isalpha():
-            raw = token.rstrip("'’")
-            plain = raw[:-2] if raw[-2:] in _POSSESSIVE else raw
-            owns = plain != raw or (raw != token and raw[-1:] in "sS")
-            found.append(Word(folded(plain), raw, starts, owns, joined, first, quoting))
-            starts = first = joined = False
         elif token == "&":
             found.append(Word("and", token, starts))
             starts = False

@@ -29,8 +29,8 @@ _KINDS = (
 )  # fmt: skip
 _PLACE = {kind: i for i, kind in enumerate(_KINDS)}
 _CLASSES = ("n", "v", "a", "s")
-_SPELT = ("starts", "owns", "joined", "first", "capital", "quoted", "typed", "shouted")
-FEATURES = len(_KINDS) + len(_CLASSES) + 4 + len(_SPELT)
+_SPELT = 8  # what is told of a word's spelling and place
+FEATURES = len(_KINDS) + len(_CLASSES) + 4 + _SPELT
 LONGEST = 40  # letters of a word that is read by its pieces
 DILATIONS = (1, 1, 3)  # of the three convolutions
 
@@ -53,9 +53,10 @@ def features(text: Parsed) -> np.ndarray:
     if marks:
         found[tuple(zip(*marks, strict=True))] = 1
     own = [_of_word(text.lexicon, word.text) for word in words]
-    found[:, len(_KINDS) : -len(_SPELT)] = np.concatenate(own).reshape(len(words), -1)
-    for i, name in enumerate(_SPELT, -len(_SPELT)):
-        found[:, i] = [bool(getattr(word, name)) for word in words]
+    found[:, len(_KINDS) : -_SPELT] = np.concatenate(own).reshape(len(words), -1)
+    found[:, -_SPELT:] = [
+        (w.starts, w.owns, w.joined, w.first, w.capital, w.quoted, bool(w.typed), w.shouted) for w in words
+    ]
     return found
 
 
