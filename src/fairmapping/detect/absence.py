@@ -55,11 +55,12 @@ def shows_nobody(text: Parsed, start: int, end_of_name: int) -> bool:
         after = text.next(end)
         if {"except", "but", "save", "besides"} & set(text.texts(end, end + 3)):
             continue  # "nobody around except the guard"
-        everywhere = "absolutely" == text.before(i) or "anywhere" in text.texts(end, end + 1)
+        everywhere = text.before(i) == "absolutely" or "anywhere" in text.texts(end, end + 1)
         everywhere = everywhere or text.texts(end, end + 2) == ["at", "all"]
         if i < start and len(text.words) > 60 and not everywhere:
             continue  # in a story, who is named afterwards has come since
-        before = i >= end_of_name and word.text == "no" and pair[1] not in ("one", "humans") and not everywhere  # "a chef, no people"
+        others = word.text == "no" and pair[1:] not in (("one",), ("humans",))  # "a chef, no people"
+        before = others and i >= end_of_name and not everywhere
         if not before and i != start and (after is None or text.in_class(after.text, "in_sight")):
             return True
     return False

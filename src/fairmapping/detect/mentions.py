@@ -110,7 +110,9 @@ def _is_at_home(match: Match, text: Parsed) -> bool:
 
 def _is_an_animals(match: Match, text: Parsed) -> bool:
     """Whether a people's name is an animal's: "an Asian elephant", but "an Asian elephant keeper"."""
-    animals = [m for m in text.at(match.end, "beings", "worked_with") if not m.has("fantasy", "settles") and text.next(match.end)]
+    if text.next(match.end) is None:
+        return False
+    animals = [m for m in text.at(match.end, "beings", "worked_with") if not m.has("fantasy", "settles")]
     return bool(animals) and not any(text.at(m.end, *_PEOPLE) and text.next(m.end) for m in animals)
 
 
