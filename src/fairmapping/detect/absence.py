@@ -169,11 +169,8 @@ def _dressed_up(named: str, match: Match, text: Parsed) -> str:
     for child in text.matches:
         near = child.end < match.start <= child.end + 7 and not child.has("titles", "heads")
         near = near and (child.has("people") or child.phrase in ("boy", "boys"))
-        between = text.texts(child.end, match.start) if near else []
-        if text.any_in_class(between, "dressed") or between[-1:] in (["play"], ["plays"], ["played"]):
-            return f"somebody is only dressed up as “{named}”"
-        if not {"dreams", "dreaming", "dreamt", "dreamed"}.isdisjoint(between):
-            return f"somebody only dreams of being “{named}”"
+        if near and text.any_in_class(text.texts(child.end, match.start), "dressed"):
+            return f"somebody only plays or dreams of being “{named}”"
     return ""
 
 
