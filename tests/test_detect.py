@@ -43,7 +43,8 @@ BOTH = [
     "pixel art of a chef", "a lego firefighter", "cartoon nurse, in the style of Norman Rockwell",
     "painting of a librarian by Rembrandt", "a diverse team of engineers", "a doctor in a waiting room \U0001f600",
     "a woodworker is carving a bear", "a lobster boat deckhand hauls a pot",
-    "a dog groomer is washing a Scottish terrier", "a chef, no people in the background", "doctors who are tired", "a lawyer is not there to please you, courtroom",
+    "a dog groomer is washing a Scottish terrier", "a chef, no people in the background", "doctors who are tired",
+    "a lawyer is not there to please you, courtroom",
     "NURSE PORTRAIT", "a doctor, 1970s, retro, vintage photo", "a doctor, 30 years old, iso 1600, f/1.8",
 ]  # fmt: skip
 RACE_ONLY = [
