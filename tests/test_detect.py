@@ -42,6 +42,9 @@ BOTH = [
     "a farmer with a cow", "a veterinarian holding a cat", "a dog trainer in a park",
     "pixel art of a chef", "a lego firefighter", "cartoon nurse, in the style of Norman Rockwell",
     "painting of a librarian by Rembrandt", "a diverse team of engineers", "a doctor in a waiting room \U0001f600",
+    "a woodworker is carving a bear", "a lobster boat deckhand hauls a pot",
+    "a dog groomer is washing a Scottish terrier", "a chef, no people in the background", "doctors who are tired",
+    "a lawyer is not there to please you, courtroom",
     "NURSE PORTRAIT", "a doctor, 1970s, retro, vintage photo", "a doctor, 30 years old, iso 1600, f/1.8",
 ]  # fmt: skip
 RACE_ONLY = [
@@ -52,6 +55,7 @@ RACE_ONLY = [
 GENDER_ONLY = [
     "a black doctor", "a nurse, white, 40 years old", "an asian engineer", "a french chef", "a teacher in Nairobi",
     "a New York taxi driver", "a dark-skinned nurse", "a blonde receptionist", "portrait of a hispanic judge",
+    "a plumber, must not look Russian",
 ]  # fmt: skip
 NEITHER = [
     "Maria the nurse", "Marie Curie in her laboratory", "Doctor Who", "a doctor named Mei", "Dr. Nguyen",
@@ -61,6 +65,9 @@ NEITHER = [
     "police car", "an empty teacher's desk", "a doctor's office", "a hospital with no doctors",
     "a mug for a teacher", "the tools of a carpenter",
     "a robot doctor", "a cat dressed as a chef", "a zombie nurse", "anthropomorphic fox detective",
+    "the guard is not around, an empty chair", "kitchen after closing, chefs all gone home",
+    "before the teacher arrives, empty classroom", "subway tunnel, blank posters, nobody around",
+    "boys playing doctor under the stairs", "a tailor in ancient Carthage",
     "a child with a balloon", "mountains at sunset", "two friends on a bench",
     "retrato de un doctor", "ein Soldat im Regen", "un chef cuisinier dans sa cuisine", "医生的肖像", "портрет врача",
     "", "   ", "\n", "12345", "🙂🙂", ",,,", "()[]{}<>",

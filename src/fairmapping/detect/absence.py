@@ -5,10 +5,12 @@ from __future__ import annotations
 from .matching import Match
 from .parsed import Parsed
 
-__all__ = ["NOT_THERE", "NO_HUMAN", "shows_its_owner", "why_absent"]
+__all__ = ["NOT_THERE", "NO_HUMAN", "shows_its_owner", "shows_nobody", "why_absent"]
 
 NOT_THERE = "is said not to be there"
 NO_HUMAN = "is no human being"
+_PEOPLE = frozenset({"one", "people", "persons", "humans", "figures"})  # "no people"
+_HERE = frozenset({"there", "here", "around", "visible", "present", "shown", "pictured"})
 
 
 def why_absent(match: Match, start: int, text: Parsed) -> str:
@@ -20,7 +22,7 @@ def why_absent(match: Match, start: int, text: Parsed) -> str:
         return f"“{named}” only owns what is shown"
     if _is_thing(match, text):
         return f"“{named} {text.words[match.end].raw}” is a thing"
-    if _is_nobody_here(match, text):
+    if shows_nobody(text, match.start, match.end):
         return f"“{named}” {NOT_THERE}"
     return (
         _denied(named, match, start, text)
@@ -30,8 +32,11 @@ def why_absent(match: Match, start: int, text: Parsed) -> str:
     )
 
 
-def _is_nobody_here(match: Match, text: Parsed) -> bool:
-    """Whether the picture is said to show nobody at all: "no one", "not a soul", "nobody"; but "nobody else"."""
+def shows_nobody(text: Parsed, start: int, end_of_name: int) -> bool:
+    """Whether the picture is said to show nobody at all: "no one", "not a soul", "nobody"; but "nobody else".
+
+    Somebody is named by the words from ``start`` to ``end_of_name``; both the number of words where nobody is.
+    """
     if text.vocabulary.isdisjoint(("no", "not")) and text.lexicon.classes["nobody"].isdisjoint(text.vocabulary):
         return False
     for i, word in enumerate(text.words):
@@ -40,9 +45,9 @@ def _is_nobody_here(match: Match, text: Parsed) -> bool:
         pair = (word.text, *text.texts(i + 1, i + 2))
         if pair == ("not", "in") and text.any_in_class(text.texts(i + 2, i + 4), "frame"):
             return True
-        found = text.in_class(word.text, "nobody") or pair in (("no", "one"), ("no", "people"), ("no", "humans"))
-        if not (found or text.texts(i, i + 3) == ["not", "a", "soul"]) or (i < match.start and len(text.words) > 60):
-            continue  # in a story, who is named afterwards has come since
+        found = text.in_class(word.text, "nobody") or (word.text == "no" and pair[-1] in _PEOPLE)
+        if not (found or text.texts(i, i + 3) == ["not", "a", "soul"]):
+            continue
         end = i + (1 if text.in_class(word.text, "nobody") else 2)
         end += text.texts(end, end + 1) in (["is"], ["was"]) and text.any_in_class(
             text.texts(end + 1, end + 2), "in_sight"
@@ -50,9 +55,13 @@ def _is_nobody_here(match: Match, text: Parsed) -> bool:
         after = text.next(end)
         if {"except", "but", "save", "besides"} & set(text.texts(end, end + 3)):
             continue  # "nobody around except the guard"
-        everywhere = text.texts(end, end + 1) == ["anywhere"] or text.before(i) == "absolutely"
-        before = i > match.end and word.text == "no" and pair[1] != "one" and not everywhere  # "a chef, no people"
-        if not before and i != match.start and (after is None or text.in_class(after.text, "in_sight")):
+        everywhere = text.before(i) == "absolutely" or "anywhere" in text.texts(end, end + 1)
+        everywhere = everywhere or text.texts(end, end + 2) == ["at", "all"]
+        if i < start and len(text.words) > 60 and not everywhere:
+            continue  # in a story, who is named afterwards has come since
+        others = word.text == "no" and pair[1:] not in (("one",), ("humans",))  # "a chef, no people"
+        before = others and i >= end_of_name and not everywhere
+        if not before and i != start and (after is None or text.in_class(after.text, "in_sight")):
             return True
     return False
 
@@ -120,15 +129,23 @@ def _denied(named: str, match: Match, start: int, text: Parsed) -> str:
         or _in_negative_prompt(match, text)
         or before[-2:] == ["instead", "of"]
         or (text.any_in_class(following[:1], "being") and text.any_in_class(following[1:], "gone"))
+        or (
+            text.any_in_class(following[:1], "being")
+            and following[1:2] == ["not"]
+            and _HERE.issuperset(following[2:])
+            and text.texts(match.end + 3, match.end + 4) != ["to"]  # "is not there to please"
+        )
+        or (text.any_in_class(following[:1], "being") and following[1:2] == ["unseen"])
+        or (following[:2] == ["all", "gone"])
+        or (last[-1:] in (["before"], ["until"], ["till"]) and text.any_in_class(following[:1], "arriving"))
         or (text.any_in_class(following[:1], "gone") and text.next(match.end + 1) is None)
         or text.any_in_class(following[:1], "not_now")
         or (match.has("generic") and following[:1] in (["went"], ["left"], ["fled"]))
         or (match.has("generic") and following[:2] in (["had", "gone"], ["had", "left"]))
         or (following[:1] in (["has"], ["have"], ["had"]) and following[1:] == ["left"] and len(following) == 2)
         or (text.any_in_class(following[:1], "being") and following[1:] == ["out", "of"])
-        or (text.any_in_class(following[:1], "being") and following[1:] in (["not", "there"], ["not", "here"]))
         or (following[:1] == ["never"] and text.any_in_class(following[1:2], "arriving"))
-        or (following[:1] in (["not"], ["isnt"], ["arent"]) and following[1:2] in (["in"], ["there"], ["here"]))
+        or (following[:1] in (["not"], ["isnt"], ["arent"]) and following[1:2] and (following[1] in _HERE | {"in"}))
     ):
         return f"“{named}” {NOT_THERE}"
     shown = text.any_in_class(following[:1], "being") or text.any_in_class(
@@ -150,9 +167,10 @@ def _denied(named: str, match: Match, start: int, text: Parsed) -> str:
 
 def _dressed_up(named: str, match: Match, text: Parsed) -> str:
     for child in text.matches:
-        near = child.end < match.start <= child.end + 7 and child.has("people") and not child.has("titles", "heads")
+        near = child.end < match.start <= child.end + 7 and not child.has("titles", "heads")
+        near = near and (child.has("people") or child.phrase in ("boy", "boys"))
         if near and text.any_in_class(text.texts(child.end, match.start), "dressed"):
-            return f"somebody is only dressed up as “{named}”"
+            return f"somebody only plays or dreams of being “{named}”"
     return ""
 
 
@@ -208,6 +226,8 @@ def _is_being(match: Match, start: int, being: Match, text: Parsed) -> bool:
         ends = (match.phrase.split()[-1], text.words[match.end - 1].text)
         if being.has("fantasy"):  # "robot doctor", but "robot engineer"
             return len(match) > 1 or not text.any_in_class(ends, "about_beings")
+        if any(text.at(i, "thing_heads") for i in range(being.end, match.start)):
+            return False  # "crab boat deckhand"
         own = any(text.at(i, "beings", "worked_with") for i in range(match.start, match.end))
         if text.any_in_class(ends, "animal_care") and (own or len(match) == 1 or not sure):
             return False  # "cat chef", but "dog trainer"

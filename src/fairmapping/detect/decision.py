@@ -19,7 +19,7 @@ __all__ = ["Decision", "named_by", "reason_of", "said_outright", "sureness", "we
 
 # From which logit of the network an attribute is mapped: where the rules would map it, where they find nobody at
 # work, where they say why somebody named is not there, and where they find words that settle it (docs/detector.md).
-AGREED, UNSEEN, ABSENT, SETTLED = -1.0, 1.0, 3.0, 4.0
+AGREED, UNSEEN, ABSENT, SETTLED = -0.8, 1.0, 3.0, 4.0
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from typing import Any
 
 from ..prompts import AttributeSource, KeywordSource, resolve_attributes, resolve_keywords
 from ..wordfiles import clean
+from .absence import shows_nobody
 from .decision import Decision, named_by, reason_of, said_outright, sureness, weighed, why_nobody
 from .language import why_foreign
 from .lexicon import Entry, Lexicon, default_lexicon
@@ -137,7 +138,7 @@ class Detector:
         if best is not None:
             keyword, matched, score = self._keyword(best), text.said(best.start, best.match.end), best.certainty
         if judgement := self._judgement(text, best, settled):
-            away = best is None and bool(people)
+            away = best is None and (bool(people) or shows_nobody(text, len(text.words), len(text.words)))
             for name in set(asked).difference(said_outright(settled, self.lexicon)):
                 apply[name] = weighed(name, apply[name], name in settled, away, judgement)
             if best is None and any(apply.values()):

@@ -61,7 +61,8 @@ def _settled_by(entry: Entry, match: Match, text: Parsed) -> tuple[str, ...]:
     ):
         return (entry.attribute,)
     if entry.kind == "places":
-        return () if is_credit(match, text) else ("race",)
+        past = text.before(match.start) in ("ancient", "feudal")
+        return () if is_credit(match, text) else _BOTH if past else ("race",)
     if (entry.kind in ("famous", "characters", "names", "periods") and not is_credit(match, text)) or (
         entry.kind == "names_and_words" and is_name(match, text)
     ):
@@ -76,6 +77,9 @@ def _is_of_nobody(match: Match, text: Parsed) -> bool:
     owner = text.words[match.end - 1].owns and match.has("titles", "heads")
     if owner and not shows_its_owner(match.end, text):
         return True  # "a fireman's helmet"
+    before = text.before(match.start)
+    if match.phrase == "man" and after == "the" and (before in ("who", "to", "they") or before.endswith("s")):
+        return True  # "volunteers who man the pumps"
     if match.phrase in ("male", "female") and _is_of_a_thing(match, text):
         return True
     if match.has("settles") and _is_at_home(match, text):
@@ -106,7 +110,9 @@ def _is_at_home(match: Match, text: Parsed) -> bool:
 
 def _is_an_animals(match: Match, text: Parsed) -> bool:
     """Whether a people's name is an animal's: "an Asian elephant", but "an Asian elephant keeper"."""
-    animals = [m for m in text.at(match.end, "beings") if not m.has("fantasy", "settles") and text.next(match.end)]
+    if text.next(match.end) is None:
+        return False
+    animals = [m for m in text.at(match.end, "beings", "worked_with") if not m.has("fantasy", "settles")]
     return bool(animals) and not any(text.at(m.end, *_PEOPLE) and text.next(m.end) for m in animals)
 
 
@@ -147,7 +153,8 @@ def _of_a_person(match: Match, text: Parsed) -> bool:
         return text.ending(match.start, *_PEOPLE)
     if text.before(match.start) in ("non", "neither", "nor"):
         return True
-    if text.in_class(text.before(match.start), "being"):
+    looks = not is_colour and text.before(match.start) in ("look", "looks")  # "must not look American"
+    if looks or text.in_class(text.before(match.start), "being"):
         somebody = any(m.has(*_PEOPLE) and match.start - 8 <= m.start < match.start for m in text.matches)
         return somebody and (after is None or not text.is_noun(match.end) or text.in_class(after.text, "asking_kindly"))
     if text.before(match.start) in ("them", "but", "one", "no") and (after is None or not text.is_noun(match.end)):
