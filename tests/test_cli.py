@@ -32,7 +32,7 @@ from fairmapping.text_route import fit_text
 
 SOURCE = str(Path(demo.__file__).parents[1])
 ENVIRONMENT = os.environ | {"PYTHONPATH": SOURCE}
-WORDS = ["doctor", "nurse", "judge", "clerk", "cook", "maid"]
+WORDS = ["doctor", "nurse", "judge", "clerk", "cook", "aide"]
 
 
 def run(*arguments: object) -> Result:
@@ -299,11 +299,11 @@ def test_measure_fit_generate_audit_report(tiny: Any, tmp_path: Path) -> None:
     assert "Spearman" in output
     assert sorted(pd.read_csv("bias.csv")["keyword"]) == sorted(WORDS)
 
-    asked = ("--keywords", words, "--attributes", "gender", "--holdout", "cook,maid", "--out", "map")
+    asked = ("--keywords", words, "--attributes", "gender", "--holdout", "cook,aide", "--out", "map")
     output = ok("fit", "--route", "text", *asked)
     assert "4 fitted" in output
     assert "2 held out" in output
-    assert FairMap.from_pretrained("map").config.held_out == ["cook", "maid"]
+    assert FairMap.from_pretrained("map").config.held_out == ["cook", "aide"]
     assert not FairMap.from_pretrained("map").pictures, "route text draws nothing unless told"
     ok("fit", "--route", "text", *asked, "--card-images", 1)
     found = FairMap.from_pretrained("map")

@@ -28,7 +28,7 @@ from fairmapping.store import Place
 PROMPTS = [
     Prompt("a portrait of a doctor", "doctor", (), "a portrait of {}"),
     Prompt("a portrait of a female doctor", "doctor", (("gender", "female"),), "a portrait of {}"),
-    Prompt("Süß! / chef?", "chef"),
+    Prompt("Café! / chef?", "chef"),
 ]
 CALL = {"num_inference_steps": 2, "guidance_scale": 3.0, "negative_prompt": "a hat", "progress": False}
 
