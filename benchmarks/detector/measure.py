@@ -3,7 +3,7 @@
 python benchmarks/detector/measure.py                     # the half that was built on
 python benchmarks/detector/measure.py --set validation    # written later, and built on afterwards
 python benchmarks/detector/measure.py --set second        # third to sixth: measured unseen, then built on
-python benchmarks/detector/measure.py --set untouched     # the seventh, measured once after the last change
+python benchmarks/detector/measure.py --set untouched     # the seventh: nothing was built or trained on it
 python benchmarks/detector/measure.py --errors            # and every prompt that it gets wrong
 """
 

@@ -83,10 +83,10 @@ class Crew:
             os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))  # workers find what this process does
         try:
             self.ray.init(address=self.cluster.address, log_to_driver=False, logging_level="ERROR", **here)
-        except ConnectionError as error:
+        except (ConnectionError, RuntimeError) as error:
             raise ValueError(f"no Ray cluster answers at {self.cluster.address!r}: {error}") from error
         finally:
-            os.environ.pop("PYTHONPATH") if before is None else os.environ.update(PYTHONPATH=before)
+            os.environ.pop("PYTHONPATH", None) if before is None else os.environ.update(PYTHONPATH=before)
 
     def __exit__(self, *error: object) -> None:
         for actor in self.actors:

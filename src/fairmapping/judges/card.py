@@ -127,8 +127,9 @@ def read_labels(path: Path, folder: Path, attributes: Mapping[str, Sequence[str]
         columns = reader.fieldnames or []
         unknown = [name for name in columns if name not in ("image", "face", *attributes)]
         if "image" not in columns or unknown or len(set(columns)) < len(columns):
+            named = ", ".join(map(repr, columns))
             raise ValueError(
-                f"line 1 of {path}: the columns are {', '.join(map(repr, columns)) or 'missing'}; give image, "
+                f"line 1 of {path}: the columns are {named[:200] or 'missing'}; give image, "
                 f"optionally face (yes or no), and what the judge judges: {', '.join(attributes)}"
             )
         asked = [name for name in columns if name in attributes]
