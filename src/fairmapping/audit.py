@@ -95,7 +95,7 @@ def audit(
     from . import work  # here, so that reading an audit needs no torch
     from .cluster import hands_of
     from .plan import Order
-    from .policy import detector_of, quota_of
+    from .policy import quota_of
     from .stopping import Stop
 
     stop = None if stop_at is None else Stop(stop_at, asked)
@@ -103,18 +103,15 @@ def audit(
     common: dict[str, Any] = {"images_per_prompt": images_per_prompt, "seed": seed, "batch_size": batch_size}
     common |= {"store": store, "call": call_kwargs}
     orders = [Order(prompts, arm="raw", **common)] if baseline else []
-    mapping = None
     if fair_map is not None:
         mapped: dict[str, Any] = {"fair_map": fair_map, "strength": strength, "quota": drawn_by, "detector": detector}
         orders.append(Order(prompts, arm="mapped", **mapped, **common))
-        decides = detector_of(fair_map, detector)
-        mapping = asdict(fair_map.config) | {
-            "strength": strength,
-            "detector": "off" if decides is None else decides.digest,
-        }
-        mapping["quota"] = None if drawn_by is None else drawn_by.settings()
     job = work.Job(tuple(orders), place, judge if ray else reader, stop)
     told = work.run(hands_of(ray, pipe, job), job, progress=progress)
+    mapping = None
+    if fair_map is not None:
+        drawn = told["arms"]["mapped"]
+        mapping = asdict(fair_map.config) | {name: drawn.get(name) for name in ("strength", "detector", "quota")}
     keywords = [prompt.keyword for prompt in job.ledgers[0].plan.asked]
     settings = {
         "schema_version": SCHEMA_VERSION,

@@ -126,8 +126,8 @@ def independent(cells: np.ndarray) -> np.ndarray:
 
 
 def paired(rows: pd.DataFrame, attribute: str) -> pd.DataFrame:
-    """Labels of both arms side by side, where both arms have a judged face: columns raw and mapped, indexed by keyword,
-    prompt and seed. Rows without a seed are in no pair."""
+    """A column's cells in both arms side by side, such as labels where both have a judged face: columns raw and mapped,
+    indexed by keyword, prompt and seed. Rows without a seed are in no pair."""
     keys = ["keyword", "prompt", "seed"]
     rows = rows[rows["seed"].notna()]
     raw, mapped = (rows.loc[rows["arm"] == arm, [*keys, attribute]] for arm in ("raw", "mapped"))

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from . import metrics
-from .estimates import over_keywords
+from .estimates import over_keywords, paired
 from .features import Extractor, features_of
 from .kid import LEAST, discrepancy, kid
 from .metrics import Interval
@@ -167,9 +167,9 @@ def _scored(rows: pd.DataFrame) -> dict[str, Interval]:
     found = {}
     for arm, part in rows.groupby("arm", sort=False):
         found[str(arm)] = _mean_of(part, "score")
-    both = _pairs(rows, "score")
+    both = paired(rows, "score")
     if len(both):
-        found["difference"] = _mean_of(both.assign(score=both["score"] - both["score_raw"]), "score")
+        found["difference"] = _mean_of(both.assign(score=both["mapped"] - both["raw"]), "score")
     return found
 
 
@@ -215,9 +215,9 @@ def _distances(rows: pd.DataFrame, found: np.ndarray, far: np.ndarray, progress:
     for arm in (arm for arm in ARMS if (rows["arm"] == arm).any()):
         own = found[(rows["arm"] == arm).to_numpy()]
         jobs += [("fid", arm, partial(metrics.frechet, own, far, resamples=100)), ("kid", arm, partial(kid, own, far))]
-    pairs = _pairs(rows.assign(row=np.arange(len(rows))), "row")
+    pairs = paired(rows.assign(row=np.arange(len(rows))), "row")
     if len(pairs) >= LEAST:
-        before, after = found[pairs["row_raw"]], found[pairs["row"]]
+        before, after = found[pairs["raw"]], found[pairs["mapped"]]
         jobs.append(("fid", "difference", partial(metrics.frechet_difference, after, before, far, resamples=100)))
         jobs.append(("kid", "difference", partial(kid, after, far, before=before)))
     made: dict[str, dict[str, Interval]] = {"fid": {}, "kid": {}}
@@ -227,14 +227,6 @@ def _distances(rows: pd.DataFrame, found: np.ndarray, far: np.ndarray, progress:
             advance(1)
     for measure, intervals in made.items():
         yield from _by_arm(measure, "", intervals)
-
-
-def _pairs(rows: pd.DataFrame, column: str) -> pd.DataFrame:
-    """Of the images of both arms with the same prompt and seed, the column as `<column>_raw` and `<column>`."""
-    key = ["keyword", "prompt", "seed"]
-    rows = rows[rows["seed"].notna()]
-    raw, mapped = (rows.loc[rows["arm"] == arm, [*key, column]] for arm in ARMS)
-    return raw.merge(mapped, on=key, suffixes=("_raw", ""))
 
 
 def _by_arm(measure: str, of: str, found: dict[str, Interval]) -> Iterator[dict[str, Any]]:
