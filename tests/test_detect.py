@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import json
 import random
@@ -9,11 +10,14 @@ import string
 
 import numpy as np
 import pytest
+import torch
 
 import fairmapping as fm
 from fairmapping.detect import Detector, Lexicon, default_lexicon
+from fairmapping.detect.matching import Extra
+from fairmapping.detect.parsed import parsed
 from fairmapping.detect.reading import words_of
-from fairmapping.detect.tagger import Judgement, pieces_of
+from fairmapping.detect.tagger import DILATIONS, Judgement, features, pieces_of
 
 DETECTOR = Detector.default()
 
@@ -61,6 +65,7 @@ NEITHER = [
     "Maria the nurse", "Marie Curie in her laboratory", "Doctor Who", "a doctor named Mei", "Dr. Nguyen",
     "a geisha", "a Roman legionary", "a medieval blacksmith", "a nurse in 1893", "an 18th century baker",
     "an asian woman doctor", "a latina nurse",
+    "an engineer's drawing of a bridge",
     "a doctor's bag", "nurse shark", "a pilot light", "engineering drawing", "the baker's bread", "a chef's knife",
     "police car", "an empty teacher's desk", "a doctor's office", "a hospital with no doctors",
     "a mug for a teacher", "the tools of a carpenter",
@@ -188,10 +193,9 @@ def _lexicon_with(change):
     "damage",
     [
         {"pieces": "a b"},
-        {"width": 7},
         {"vectors": "@@@"},
         {"layers": {}},
-        {"layers": {"word": {"shape": [2, 2], "data": ""}}},
+        {"layers": {"scale": {"shape": [2, 2], "data": ""}}},
     ],
 )
 def test_a_damaged_network_is_refused(damage):
@@ -235,6 +239,40 @@ def test_the_network_can_leave_a_prompt_alone(monkeypatch):
     assert (found.keyword, found.matched) == ("", "")
     assert found.score < 0.5
     assert found.reason == "left alone: the words around “doctor” speak against it that somebody is shown"
+
+
+def test_the_network_is_what_torch_would_make_of_its_table():
+    table = json.loads(gzip.decompress(default_lexicon().content))["tagger"]
+    layers = {
+        name: torch.from_numpy(
+            np.frombuffer(base64.b64decode(layer["data"]), np.float16).reshape(layer["shape"]).copy()
+        )
+        for name, layer in table["layers"].items()
+    }
+    layers = {name: layer.float() for name, layer in layers.items()}
+    vectors = torch.from_numpy(np.frombuffer(base64.b64decode(table["vectors"]), np.int8).copy()).float()
+    vectors = vectors.reshape(len(table["pieces"].split()), -1) * layers["scale"]
+    places = {piece: i for i, piece in enumerate(table["pieces"].split())}
+    text = parsed("a tired docotr, two Zyxqs and her woodworkers at the harbour", default_lexicon(), Extra())
+    means = [
+        vectors[list(found)].mean(0) if (found := pieces_of(w.text, places)) else 0 * vectors[0] for w in text.words
+    ]
+    first = torch.stack(means) + torch.from_numpy(features(text)) @ layers["features"] + layers["bias"]
+    answers = []
+    for branch in range(len(layers["named"])):
+        hidden = first.relu()
+        for i, dilation in enumerate(DILATIONS):
+            weight = layers[f"conv{i}"][branch].reshape(-1, *hidden.shape[1:], hidden.shape[1]).permute(2, 1, 0)
+            reach = dilation * (weight.shape[2] // 2)
+            more = torch.nn.functional.conv1d(hidden.T, weight, padding=reach, dilation=dilation).T
+            hidden = hidden + (more + layers[f"conv{i}.bias"][branch]).relu()
+        named = hidden @ layers["named"][branch] + layers["named.bias"][branch]
+        pooled = torch.cat([hidden.amax(0), hidden.mean(0), (hidden * named.softmax(0)).sum(0)])
+        inner = (pooled @ layers["hidden"][branch] + layers["hidden.bias"][branch, 0]).relu()
+        answers.append(inner @ layers["out"][branch] + layers["out.bias"][branch, 0])
+    found = default_lexicon().tagger.judge(text)
+    expected = torch.stack(answers).mean(0).tolist()
+    assert [*found.open.values(), found.shown] == pytest.approx(expected, abs=2e-3)
 
 
 def test_word_pieces_are_the_longest_that_are_known():

@@ -2,8 +2,8 @@
 
 python benchmarks/detector/measure.py                     # the half that was built on
 python benchmarks/detector/measure.py --set validation    # written later, and built on afterwards
-python benchmarks/detector/measure.py --set second        # third to sixth: measured unseen, then built on
-python benchmarks/detector/measure.py --set untouched     # the seventh: nothing was built or trained on it
+python benchmarks/detector/measure.py --set second        # third to seventh: measured unseen, then built on
+python benchmarks/detector/measure.py --set untouched     # the eighth: nothing was built or trained on it
 python benchmarks/detector/measure.py --errors            # and every prompt that it gets wrong
 """
 
@@ -21,7 +21,11 @@ from fairmapping.metrics import wilson
 
 HERE = Path(__file__).parent
 ATTRIBUTES = ("gender", "race")
-SETS = ("build", "second", "third", "fourth", "validation", "fifth", "sixth", "untouched")
+GROUPS = {  # what must hardly ever be mapped
+    "attribute settled": ("body", "both", "culture", "gender", "gendered job", "name", "place", "race"),
+    "nobody at work": ("creature", "language", "nobody", "thing"),
+}
+SETS = ("build", "second", "third", "fourth", "validation", "fifth", "sixth", "seventh", "untouched")
 
 
 def rows_of(name: str) -> list[dict[str, str]]:
@@ -68,6 +72,9 @@ def main() -> None:
         both, wanted, done, n = counts["all", name]
         needless = share(done - both, n - wanted)
         print(f"{name}: recall {share(both, wanted)}, precision {share(both, done)}, needless {needless}")
+    for what, kinds in GROUPS.items():
+        both, wanted, done, n = (sum(counts[kind, "both"][i] for kind in kinds) for i in range(4))
+        print(f"{what} ({', '.join(kinds)}), mapped though it should be left: {share(done - both, n - wanted)}")
     ranked = sorted(times)
     print(
         f"time a prompt: median {1000 * statistics.median(times):.2f} ms, mean {1000 * statistics.mean(times):.2f} ms, "

@@ -16,12 +16,13 @@ import gzip
 import json
 import random
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from teacher import Teacher, taught
 from torch import nn
 from tqdm import tqdm
 from variations import Variations
@@ -34,12 +35,14 @@ from fairmapping.detect.tagger import ATTRIBUTES, DILATIONS, FEATURES, LONGEST, 
 HERE = Path(__file__).parent
 LEXICON = HERE.parents[1] / "src/fairmapping/detect/lexicon.json.gz"
 PROMPTS = HERE.parents[1] / "benchmarks/detector"
-NEGATIVES = HERE / "negatives.jsonl"  # written to be trained on only: a job's word and nobody at work, and near misses
+WRITTEN = HERE / "written.jsonl"  # to be trained on only: a job's word and nobody at work, and near misses
 SETS = ("build", "second", "third", "fourth", "fifth", "sixth", "validation")
-WIDTH, HIDDEN, TAPS = 48, 64, (3, 5, 5)
+KEPT_OUT = ("seventh", "c3")  # a set, and an author of WRITTEN: the limits in decision.py are chosen by them
+HIDDEN, BRANCHES, TAPS = 64, 3, (3, 5, 5)
 KINDS = 26  # the first features, which the lexicon may forget
-EPOCHS, BATCH, RATE = 16, 64, 3e-3
-VARIANTS = 2  # varied copies of every prompt
+EPOCHS, BATCH, RATE = 12, 64, 3e-3
+FORGET, UNHEARD = 0.12, 0.12  # shares of the words of which the lexicon says nothing, or the word pieces
+VARIANTS, JUMBLED = 2, 7  # copies of every prompt
 SETTLED = ("body", "both", "culture", "gender", "gendered job", "name", "place", "race")
 NOBODY = ("creature", "language", "nobody", "thing")
 
@@ -47,12 +50,12 @@ NOBODY = ("creature", "language", "nobody", "thing")
 class Example(NamedTuple):
     pieces: list[tuple[int, ...]]
     features: np.ndarray  # [words, FEATURES]
-    named: np.ndarray  # [words]: 1 where the word names the person
-    label: np.ndarray  # gender open, race open, somebody shown
+    named: np.ndarray  # [words]: 1 where the word names the person, -1 where that is not known
+    label: np.ndarray  # gender open, race open, somebody shown: how likely
 
 
-def piece_vectors() -> tuple[list[str], np.ndarray, float]:
-    """(pieces, int8 [pieces, WIDTH], scale): every word piece in letters, as the model hears it alone."""
+def piece_vectors() -> tuple[list[str], np.ndarray]:
+    """(pieces, [pieces, 384]): every word piece in letters, as the model hears it alone."""
     from fairmapping.portraits import load_text_encoder
 
     tokenizer, encoder = load_text_encoder()
@@ -66,56 +69,68 @@ def piece_vectors() -> tuple[list[str], np.ndarray, float]:
         )
         with torch.no_grad():
             parts.append(encoder(input_ids=framed, attention_mask=torch.ones_like(framed)).last_hidden_state[:, 1])
-    full = torch.cat(parts).numpy()
-    centred = full - full.mean(0)
-    _, _, axes = np.linalg.svd(centred[::3], full_matrices=False)
-    small = centred @ axes[:WIDTH].T
-    scale = float(np.quantile(np.abs(small), 0.9995)) / 127
-    return pieces, np.clip(np.round(small / scale), -127, 127).astype(np.int8), scale / float(small.std())
+    vectors = torch.cat(parts).numpy()
+    vectors -= vectors.mean(0)
+    return pieces, vectors / vectors.std()
 
 
-class Network(nn.Module):
-    """As :class:`Tagger` works it out; layers are [in, out]."""
+class Branch(nn.Module):
+    """One answer to a prompt: the convolutions and what comes after them."""
 
-    def __init__(self, vectors: np.ndarray) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.vectors = torch.tensor(np.concatenate([vectors, np.zeros((1, WIDTH))]), dtype=torch.float32)
-        self.first = nn.Linear(2 * WIDTH + FEATURES, HIDDEN)
         self.convolutions = nn.ModuleList(
             nn.Conv1d(HIDDEN, HIDDEN, taps, padding=dilation * (taps // 2), dilation=dilation)
             for taps, dilation in zip(TAPS, DILATIONS, strict=True)
         )
         self.named = nn.Linear(HIDDEN, 1)
-        self.hidden, self.out = nn.Linear(2 * HIDDEN, HIDDEN), nn.Linear(HIDDEN, 3)
+        self.hidden, self.out = nn.Linear(3 * HIDDEN, HIDDEN), nn.Linear(HIDDEN, 3)
         self.drop = nn.Dropout(0.2)
 
-    def forward(self, mean: torch.Tensor, last: torch.Tensor, features: torch.Tensor, mask: torch.Tensor) -> Any:
+    def forward(self, hidden: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         there = mask[:, None]
-        hidden = torch.relu(self.first(self.drop(torch.cat([mean, last, features], -1)))).transpose(1, 2) * there
         for convolution in self.convolutions:
             hidden = hidden + torch.relu(convolution(self.drop(hidden))) * there
         named = self.named(hidden.transpose(1, 2))[..., 0]
         most = (hidden - 1e4 * (1 - there)).amax(-1)
-        pooled = torch.cat([most, hidden.sum(-1) / there.sum(-1)], 1)
+        who = (hidden * (named - 1e4 * (1 - mask)).softmax(-1)[:, None]).sum(-1)
+        pooled = torch.cat([most, hidden.sum(-1) / there.sum(-1), who], 1)
         return self.out(self.drop(torch.relu(self.hidden(self.drop(pooled))))), named
 
-    def layers(self) -> dict[str, np.ndarray]:
-        first = self.first.weight.detach().numpy().T
-        found = {
-            "word": first[: 2 * WIDTH],
-            "features": first[2 * WIDTH :],
-            "bias": self.first.bias,
-            "named": torch.cat([self.named.weight[0], self.named.bias]),
-        }
-        for i, convolution in enumerate(self.convolutions):
-            found |= {f"conv{i}": convolution.weight.permute(2, 1, 0), f"conv{i}.bias": convolution.bias}
-        for name in ("hidden", "out"):
-            layer = getattr(self, name)
-            found |= {name: layer.weight.T, f"{name}.bias": layer.bias}
-        return {
-            name: np.ascontiguousarray(layer if isinstance(layer, np.ndarray) else layer.detach().numpy())
-            for name, layer in found.items()
-        }
+
+class Network(nn.Module):
+    """As :class:`Tagger` works it out; layers are [in, out]."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first = nn.Linear(width + FEATURES, HIDDEN)
+        self.branches = nn.ModuleList(Branch() for _ in range(BRANCHES))
+        self.of_word, self.of_features = nn.Dropout(0.3), nn.Dropout(0.2)
+
+    def forward(self, words: torch.Tensor, said: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """``words`` [B, words, width], ``said`` [B, words, FEATURES], ``mask`` [B, words] -> logits [branches, B, 3]
+        and [branches, B, words]."""
+        first = torch.relu(self.first(torch.cat([self.of_word(words), self.of_features(said)], -1)))
+        hidden = first.transpose(1, 2) * mask[:, None]
+        out, named = zip(*(branch(hidden, mask) for branch in self.branches), strict=True)
+        return torch.stack(out), torch.stack(named)
+
+    def layers(self, width: int) -> dict[str, torch.Tensor]:
+        """All but what the first layer makes of a word piece."""
+
+        def stacked(parts: Iterable[torch.Tensor]) -> torch.Tensor:
+            return torch.stack(list(parts))
+
+        found = {"features": self.first.weight.T[width:], "bias": self.first.bias}
+        for i, taps in enumerate(TAPS):
+            each = [branch.convolutions[i] for branch in self.branches]
+            found[f"conv{i}"] = stacked(c.weight.permute(2, 1, 0).reshape(taps * HIDDEN, HIDDEN) for c in each)
+            found[f"conv{i}.bias"] = stacked(c.bias[None] for c in each)
+        for name in ("named", "hidden", "out"):
+            linear = [getattr(branch, name) for branch in self.branches]
+            found[name] = stacked(layer.weight.T for layer in linear)
+            found[f"{name}.bias"] = stacked(layer.bias[None] for layer in linear)
+        return {name: layer.detach().contiguous() for name, layer in found.items()}
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:
@@ -136,7 +151,31 @@ def example(row: dict[str, str], lexicon: Lexicon, places: dict[str, int]) -> Ex
     return Example([pieces_of(word.text[:LONGEST], places) for word in text.words], features(text), named, label)
 
 
-def batches(examples: Sequence[Example], network: Network, shuffle: random.Random) -> Iterator[tuple[Any, ...]]:
+def copies_of(
+    rows: Sequence[dict[str, str]], vary: Variations, teacher: Teacher, lexicon: Lexicon, places: dict[str, int]
+) -> list[Example]:
+    """Varied copies of the prompts, half of whose labels is what they ought to be and half what the teacher says of
+    them, and jumbled ones, of which only the teacher knows."""
+    varied = [vary.of(row) for _ in range(VARIANTS) for row in rows]
+    mixed = [row for row in rows if row["category"] != "language"]
+    jumbled = [row | {"prompt": vary.jumbled(row), "person": ""} for _ in range(JUMBLED) for row in mixed]
+    said = sigmoid(teacher.answers([row["prompt"] for row in [*varied, *jumbled]], "what the teacher says"))
+    found = []
+    for i, row in enumerate(tqdm([*varied, *jumbled], desc="copies")):
+        copy = example(row, lexicon, places)
+        if copy and i < len(varied):
+            found.append(copy._replace(label=(copy.label + said[i]) / 2))
+        elif copy:
+            found.append(copy._replace(label=said[i], named=np.full_like(copy.named, -1)))
+    return found
+
+
+def sigmoid(logits: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-logits))
+
+
+def batches(examples: Sequence[Example], vectors: torch.Tensor, shuffle: random.Random) -> Iterator[tuple[Any, ...]]:
+    """(words, said, mask), named, label of examples of like length, in any order."""
     order = list(range(len(examples)))
     shuffle.shuffle(order)
     chunks = [order[i : i + BATCH * 20] for i in range(0, len(order), BATCH * 20)]
@@ -145,41 +184,41 @@ def batches(examples: Sequence[Example], network: Network, shuffle: random.Rando
     shuffle.shuffle(groups)
     for group in groups:
         size = max(len(examples[i].pieces) for i in group)
-        features, named, mask = (np.zeros((len(group), size, *more), np.float32) for more in ((FEATURES,), (), ()))
-        none = len(network.vectors) - 1
-        most = max((len(p) for i in group for p in examples[i].pieces), default=1) or 1
-        ids, count = np.full((len(group), size, most), none), np.ones((len(group), size, 1), np.float32)
-        ends = np.full((len(group), size), none)
+        said, named, mask = (np.zeros((len(group), size, *more), np.float32) for more in ((FEATURES,), (), ()))
+        flat: list[int] = []
+        begins: list[int] = []
         for row, i in enumerate(group):
             n = len(examples[i].pieces)
-            features[row, :n], named[row, :n], mask[row, :n] = examples[i].features, examples[i].named, 1
-            for place, pieces in enumerate(examples[i].pieces):
-                if pieces:
-                    ids[row, place, : len(pieces)], ends[row, place], count[row, place] = (
-                        pieces,
-                        pieces[-1],
-                        len(pieces),
-                    )
-        mean = network.vectors[torch.tensor(ids)].sum(-2) / torch.tensor(count)
-        inputs = (mean, network.vectors[torch.tensor(ends)], torch.tensor(features), torch.tensor(mask))
+            said[row, :n], named[row, :n], mask[row, :n] = examples[i].features, examples[i].named, 1
+            for pieces in [*examples[i].pieces, *[()] * (size - n)]:
+                begins.append(len(flat))
+                flat += pieces
+        # The mean of a word's pieces, nothing for a word of none.
+        words = nn.functional.embedding_bag(torch.tensor(flat), vectors, torch.tensor(begins), mode="mean")
+        inputs = (words.reshape(len(group), size, -1), torch.tensor(said), torch.tensor(mask))
         yield inputs, torch.tensor(named), torch.tensor(np.stack([examples[i].label for i in group]))
 
 
 def fit(plain: Sequence[Example], varied: Sequence[Example], vectors: np.ndarray, epochs: int, seed: int) -> Network:
     torch.manual_seed(seed)
     shuffle = random.Random(seed)
-    network = Network(vectors)
+    network, of_pieces = Network(vectors.shape[1]), torch.from_numpy(vectors)
     mean = torch.optim.swa_utils.AveragedModel(network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.998))
     optimizer = torch.optim.AdamW(network.parameters(), RATE, weight_decay=0.02)
-    steps = epochs * (-(-len(plain) * 2 // BATCH))
+    steps = epochs * (-(-len(plain) * 3 // BATCH))
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=steps + epochs, pct_start=0.05)
     loss_of = nn.functional.binary_cross_entropy_with_logits
     for _ in tqdm(range(epochs), desc="epochs"):
-        chosen = [*plain, *shuffle.sample(varied, min(len(plain), len(varied)))]
-        for (means, last, said, mask), named, label in batches(chosen, network, shuffle):
-            keep = (torch.rand(*said.shape[:2], 1) > 0.12).float()
-            out, tags = network(means, last, torch.cat([said[..., :KINDS] * keep, said[..., KINDS:]], -1), mask)
-            loss = loss_of(out, label) + 0.5 * (loss_of(tags, named, reduction="none") * mask).sum() / mask.sum()
+        chosen = [*plain, *shuffle.sample(varied, min(2 * len(plain), len(varied)))]
+        for (words, said, mask), named, label in batches(chosen, of_pieces, shuffle):
+            keep = (torch.rand(*said.shape[:2], 1) > FORGET).float()
+            heard = (torch.rand(*said.shape[:2], 1) > UNHEARD).float()
+            said = torch.cat([said[..., :KINDS] * keep, said[..., KINDS:]], -1)
+            out, tags = network(words * heard, said, mask)
+            known = mask * (named >= 0)
+            of_tags = loss_of(tags, named.clamp(min=0).expand_as(tags), reduction="none") * known
+            # The sum over the branches, each of which learns for itself.
+            loss = BRANCHES * loss_of(out, label.expand_as(out)) + 0.5 * of_tags.sum() / known.sum().clamp(min=1)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -188,15 +227,19 @@ def fit(plain: Sequence[Example], varied: Sequence[Example], vectors: np.ndarray
     return mean.module.eval()
 
 
-def table_of(network: Network, pieces: list[str], vectors: np.ndarray, scale: float) -> dict[str, Any]:
+def table_of(network: Network, pieces: list[str], vectors: np.ndarray) -> dict[str, Any]:
+    def packed(data: np.ndarray) -> str:
+        return base64.b64encode(np.ascontiguousarray(data).tobytes()).decode()
+
+    width = vectors.shape[1]
+    first = vectors @ network.first.weight.detach().numpy()[:, :width].T
+    scale = (np.quantile(np.abs(first), 0.9995, axis=0) / 127).astype(np.float16)
+    layers = {name: layer.numpy().astype(np.float16) for name, layer in network.layers(width).items()}
     return {
         "pieces": " ".join(pieces),
-        "width": WIDTH,
-        "scale": scale,
-        "vectors": base64.b64encode(vectors.tobytes()).decode(),
+        "vectors": packed(np.clip(np.round(first / scale.astype(np.float32)), -127, 127).astype(np.int8)),
         "layers": {
-            name: {"shape": list(layer.shape), "data": base64.b64encode(layer.astype(np.float16).tobytes()).decode()}
-            for name, layer in network.layers().items()
+            name: {"shape": layer.shape, "data": packed(layer)} for name, layer in (layers | {"scale": scale}).items()
         },
     }
 
@@ -236,16 +279,15 @@ def main() -> None:
     stored = json.loads(gzip.decompress(LEXICON.read_bytes()))
     stored.pop("tagger", None)
     lexicon = packed(stored)
-    pieces, vectors, scale = piece_vectors()
+    pieces, vectors = piece_vectors()
     places = {piece: i for i, piece in enumerate(pieces)}
     files = [PROMPTS / f"{name}.jsonl" for name in SETS if name != asked.hold_out]
-    rows = [row for path in [*files, NEGATIVES] for row in rows_of(path)]
+    rows = [row for path in [*files, WRITTEN] for row in rows_of(path) if row["author"] not in KEPT_OUT]
     vary = Variations(rows, lexicon, stored, asked.seed)
     plain = [found for row in tqdm(rows) if (found := example(row, lexicon, places))]
-    copies = [vary.of(row) for _ in range(VARIANTS) for row in rows]
-    varied = [found for row in tqdm(copies, desc="variations") if (found := example(row, lexicon, places))]
-    network = fit(plain, varied, vectors * np.float32(scale), asked.epochs, asked.seed)
-    table = table_of(network, pieces, vectors, scale)
+    varied = copies_of(rows, vary, taught(rows, asked.seed), lexicon, places)
+    network = fit(plain, varied, vectors, asked.epochs, asked.seed)
+    table = table_of(network, pieces, vectors)
     if asked.hold_out:
         report(table, stored, rows_of(PROMPTS / f"{asked.hold_out}.jsonl"))
         return

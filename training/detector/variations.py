@@ -1,4 +1,4 @@
-"""Labelled prompts as they might have been written otherwise, with the labels that they would have then."""
+"""Labelled prompts as they might have been written otherwise, with the labels they would have then, or jumbled."""
 
 from __future__ import annotations
 
@@ -22,6 +22,10 @@ class Variations:
         detector = Detector(lexicon=lexicon)
         quiet = [r["prompt"] for r in rows if r["category"] == "nobody" and not r["person"] and len(r["prompt"]) < 200]
         self.scenes = [prompt for prompt in quiet if not detector.decide(prompt).mentions]
+        self.prompts = [row["prompt"] for row in rows if row["category"] not in ("language", "long")]
+        self.kinds: dict[str, list[str]] = {}
+        for word in sorted({word.lower() for prompt in self.prompts for word in re.findall(r"[a-zA-Z]{3,}", prompt)}):
+            self.kinds.setdefault(lexicon.mostly(word), []).append(word)
         self.nothings = things_and_animals(lexicon)
         about = set().union(*(lexicon.classes[name] for name in ("work_with", "about_beings", "animal_care")))
         self.plain_titles = [title for title in lexicon.titles if title.split()[-1] not in about]
@@ -58,6 +62,24 @@ class Variations:
         elif kind < 0.5 and row["category"] not in ("language", "nobody", "odd"):
             found["prompt"] = self._with_a_word_beside(found["prompt"])
         return found
+
+    def jumbled(self, row: dict[str, str]) -> str:
+        """A prompt that nobody wrote and whose labels nobody knows: words exchanged for others of their kind, a few of
+        its words, or a part of it and a part of another."""
+        words, kind = row["prompt"].split(" "), self.random.random()
+        if kind < 0.5 or len(words) < 4:
+            for i in self.random.sample(range(len(words)), min(len(words), self.random.randint(1, 3))):
+                bare = words[i].strip(',.;:!?()[]"').lower()
+                others = self.kinds.get(self.lexicon.mostly(bare) or "n", []) if len(bare) > 2 else []
+                if others:
+                    words[i] = words[i].lower().replace(bare, self.pick(others))
+        elif kind < 0.7:
+            start = self.random.randrange(len(words) - 2)
+            words = words[start : start + self.random.randint(3, 14)]
+        else:
+            other = self.pick(self.prompts).split(" ")
+            words = words[: self.random.randint(1, len(words))] + other[self.random.randrange(len(other)) :]
+        return " ".join(words)
 
     def pick(self, choices: Sequence[str]) -> str:
         return self.random.choice(choices)

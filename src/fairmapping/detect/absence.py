@@ -10,6 +10,9 @@ __all__ = ["NOT_THERE", "NO_HUMAN", "shows_its_owner", "shows_nobody", "why_abse
 NOT_THERE = "is said not to be there"
 NO_HUMAN = "is no human being"
 _PEOPLE = frozenset({"one", "people", "persons", "humans", "figures"})  # "no people"
+_WORKS = frozenset(
+    ["animation", "collage", "drawing", "engraving", "mural", "painting", "sculpture", "sketch", "woodcut"]
+)
 _HERE = frozenset({"there", "here", "around", "visible", "present", "shown", "pictured"})
 
 
@@ -79,7 +82,7 @@ def shows_its_owner(place: int, text: Parsed) -> bool:
         if word.starts:
             return False
         if text.in_class(word.text, "of_a_person") or text.at(i, "body"):
-            return True
+            return word.text not in _WORKS  # "an engineer's drawing" is by the owner, not of the owner
         if text.lexicon.mostly(word.text) != "a" and not word.text.endswith(("ed", "ing")):
             return False
     return False

@@ -15,11 +15,14 @@ from .parsed import Parsed
 from .reading import folded
 from .tagger import Judgement
 
-__all__ = ["Decision", "named_by", "reason_of", "said_outright", "sureness", "weighed", "why_nobody"]
+__all__ = ["Decision", "is_open", "is_shown", "named_by", "reason_of", "said_outright", "sureness", "why_nobody"]
 
-# From which logit of the network an attribute is mapped: where the rules would map it, where they find nobody at
-# work, where they say why somebody named is not there, and where they find words that settle it (docs/detector.md).
-AGREED, UNSEEN, ABSENT, SETTLED = -0.8, 1.0, 3.0, 4.0
+# From which logit somebody is taken to be shown: of the network and the rules together where the rules see somebody, of
+# the network alone where they do not. And from which logit of the network an attribute is taken to be open: where the
+# rules find no word that settles it, and where they do (docs/detector.md).
+SEEN, UNSEEN = 2.8, 2.5
+OPEN, SETTLED = -1.5, 3.0
+SUREST = 0.95  # of the rules, beside the network: no word is so sure that what stands around it would not count
 
 
 @dataclass(frozen=True)
@@ -52,11 +55,18 @@ class Decision:
         return found | {"mentions": [asdict(mention) for mention in self.mentions]}
 
 
-def weighed(name: str, ruled: bool, is_settled: bool, is_absent: bool, judgement: Judgement) -> bool:
-    """Whether an attribute is mapped. For one that the network was not trained on, it says only whether somebody is
-    shown, and the rules say whether it is settled."""
-    logit = judgement.open.get(name, -math.inf if is_settled else judgement.shown)
-    return logit > (AGREED if ruled else SETTLED if is_settled else ABSENT if is_absent else UNSEEN)
+def is_shown(certainty: float, judgement: Judgement) -> bool:
+    """Whether somebody is shown. ``certainty`` is how sure the rules are of who is named, 0 where they see nobody."""
+    if certainty:
+        return judgement.shown + logit(min(certainty, SUREST)) > SEEN
+    return judgement.shown > UNSEEN
+
+
+def is_open(name: str, is_settled: bool, judgement: Judgement) -> bool:
+    """Whether the prompt leaves an attribute open. Of one that the network was not trained on, the rules say so."""
+    if name not in judgement.open:
+        return not is_settled
+    return judgement.open[name] > (SETTLED if is_settled else OPEN)
 
 
 def said_outright(settled: Mapping[str, Mention], lexicon: Lexicon) -> list[str]:
@@ -78,9 +88,13 @@ def named_by(judgement: Judgement, text: Parsed) -> tuple[int, int] | None:
     return start, end + 1
 
 
-def sureness(logit: float) -> float:
+def logit(share: float) -> float:
+    return math.log(share / (1 - share))
+
+
+def sureness(evidence: float) -> float:
     """A logit as a probability."""
-    return 1 / (1 + math.exp(-max(min(logit, 30.0), -30.0)))
+    return 1 / (1 + math.exp(-max(min(evidence, 30.0), -30.0)))
 
 
 def reason_of(matched: str, apply: Mapping[str, bool], settled: Mapping[str, Mention]) -> str:

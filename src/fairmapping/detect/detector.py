@@ -16,8 +16,7 @@ from typing import Any
 
 from ..prompts import AttributeSource, KeywordSource, resolve_attributes, resolve_keywords
 from ..wordfiles import clean
-from .absence import shows_nobody
-from .decision import Decision, named_by, reason_of, said_outright, sureness, weighed, why_nobody
+from .decision import Decision, is_open, is_shown, named_by, reason_of, said_outright, sureness, why_nobody
 from .language import why_foreign
 from .lexicon import Entry, Lexicon, default_lexicon
 from .matching import Extra
@@ -138,12 +137,12 @@ class Detector:
         if best is not None:
             keyword, matched, score = self._keyword(best), text.said(best.start, best.match.end), best.certainty
         if judgement := self._judgement(text, best, settled):
-            away = best is None and (bool(people) or shows_nobody(text, len(text.words), len(text.words)))
+            shown = is_shown(score if sure else 0, judgement)
             for name in set(asked).difference(said_outright(settled, self.lexicon)):
-                apply[name] = weighed(name, apply[name], name in settled, away, judgement)
+                apply[name] = shown and is_open(name, name in settled, judgement)
             if best is None and any(apply.values()):
                 keyword, matched, score = self._named(judgement, text)
-            elif judgement.shown < 0 and not any(apply.values()) and not settled:
+            elif not shown and not any(apply.values()) and not settled:
                 why = f"the words around “{matched}” speak against it that somebody is shown" if matched else why
                 keyword, matched, score = "", "", sureness(judgement.shown)
         if not keyword:

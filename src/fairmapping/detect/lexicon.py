@@ -90,7 +90,10 @@ class Lexicon:
 
     def entries(self, phrase: str) -> tuple[Entry, ...]:
         """What a folded phrase is, in singular or plural; () where it is not known."""
-        return _entries(self, phrase) if " " not in phrase else self._entries(phrase)
+        if " " not in phrase:
+            return _entries(self, phrase)
+        # Most are none, and only these endings have another form.
+        return self._entries(phrase) if phrase in self._index or phrase[-1] in "sne" else ()
 
     def _entries(self, phrase: str) -> tuple[Entry, ...]:
         found = self._index.get(phrase, ())
@@ -144,6 +147,13 @@ class Lexicon:
                 if form in words:
                     return kind if form == text or kind != "n" or not text.endswith(("ing", "ed")) else "v"
         return ""
+
+    @cached_property
+    def halves(self) -> frozenset[str]:
+        """What a title of one word may begin with where it is written in two: "bar tender"."""
+        single = [(phrase, self.entries(phrase)) for phrase in self._index if " " not in phrase]
+        titles = [phrase for phrase, entries in single if any(e.kind in ("titles", "heads") for e in entries)]
+        return frozenset(title[:i] for title in titles for i in range(3, len(title) - 1))
 
     @cached_property
     def _all_english(self) -> frozenset[str]:

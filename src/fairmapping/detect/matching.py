@@ -39,7 +39,10 @@ class Match:
     entries: tuple[Entry, ...]
 
     def has(self, *kinds: str) -> bool:
-        return any(entry.kind in kinds for entry in self.entries)
+        for entry in self.entries:  # noqa: SIM110 (twice as fast as any(), and asked some ten times a word)
+            if entry.kind in kinds:
+                return True
+        return False
 
     def __len__(self) -> int:
         return self.end - self.start
@@ -137,7 +140,6 @@ def matches(words: Sequence[Word], lexicon: Lexicon, extra: Extra) -> list[Match
         if extra:
             entries, written = _added(first.text, extra) + entries, _spellings(first.text)
         here = [Match(start, start + 1, first.text, entries)] if entries else []
-        after = words[start + 1] if start + 1 < len(words) and not words[start + 1].starts else None
         end = start + 1
         while written and end < len(words) and not words[end].starts:
             if lexicon.begun.isdisjoint(written) and extra.begun.isdisjoint(written):
@@ -145,17 +147,17 @@ def matches(words: Sequence[Word], lexicon: Lexicon, extra: Extra) -> list[Match
             written = tuple(f"{text} {words[end].text}" for text in written)
             end += 1
             for phrase in written:
-                entries = _added(phrase, extra) + lexicon.entries(phrase)
+                entries = _added(phrase, extra) + lexicon.entries(phrase) if extra else lexicon.entries(phrase)
                 if phrase is not written[0]:  # a name has no plural within: "doctors who dance" are not "Doctor Who"
                     entries = tuple(entry for entry in entries if entry.kind != "characters")
                 if entries:
                     here.append(Match(start, end, phrase, entries))
                     break
-        if after is not None and not any(len(match) == 2 for match in here):
-            together = first.text + after.text
-            if _is_title(lexicon, first.text, after.text):
-                here.append(Match(start, start + 2, together, lexicon.entries(together)))  # "bar tender"
-                here.sort(key=len)
+        if first.text in lexicon.halves and start + 1 < len(words) and not words[start + 1].starts:
+            after = words[start + 1].text
+            if not any(len(match) == 2 for match in here) and _is_title(lexicon, first.text, after):
+                here.append(Match(start, start + 2, first.text + after, lexicon.entries(first.text + after)))
+                here.sort(key=len)  # "bar tender"
         found += reversed(here)
     covers = [m for m in found if len(m) > 1 and m.has(*_COVERING)]
     return [m for m in found if not any(_within(m, cover) for cover in covers)]

@@ -11,6 +11,9 @@ from .parsed import Parsed
 __all__ = ["Person", "people_in"]
 
 
+_NAMING = ("titles", "heads", "late_heads", "generic", "keyword", "faint")
+
+
 @dataclass(frozen=True)
 class Person:
     """Somebody named by work, or a generic person: the words of ``match`` and of those before it that belong to it.
@@ -46,9 +49,7 @@ def people_in(text: Parsed) -> list[Person]:
 
 def _certainty(match: Match, text: Parsed) -> float:
     """How sure it is that the phrase names somebody, where nothing around it speaks against it; 0: it does not."""
-    if match.has("things", "characters", "protected"):
-        return 0.0
-    if _is_surname(match, text):
+    if not match.has(*_NAMING) or match.has("things", "characters", "protected") or _is_surname(match, text):
         return 0.0
     respelt = 0.9 if any(word.typed for word in text.words[match.start : match.end]) else 1.0
     if match.has("keyword"):

@@ -1,7 +1,8 @@
 """A small network beside the rules: how likely a prompt shows somebody at work, and leaves gender and race open.
 
-It reads a prompt as the rules do (:class:`Parsed`), every word as 48 numbers of its word pieces (all-MiniLM-L6-v2,
-worked out beforehand) and as what the lexicon says of it, through three convolutions over words.
+It reads a prompt as the rules do (:class:`Parsed`), every word as what the first layer makes of its word pieces (of
+all-MiniLM-L6-v2, worked out beforehand) and of what the lexicon says of it. Several branches of three convolutions over
+words go on from there, each with an answer of its own, and the mean of their logits counts.
 training/detector/train.py makes it; it lies in the lexicon's file and takes numpy alone.
 """
 
@@ -54,9 +55,13 @@ def features(text: Parsed) -> np.ndarray:
         found[tuple(zip(*marks, strict=True))] = 1
     own = [_of_word(text.lexicon, word.text) for word in words]
     found[:, len(_KINDS) : -_SPELT] = np.concatenate(own).reshape(len(words), -1)
-    found[:, -_SPELT:] = [
-        (w.starts, w.owns, w.joined, w.first, w.capital, w.quoted, bool(w.typed), w.shouted) for w in words
-    ]
+    # One number a word, and its bits apart: a table of truth values takes three times as long to read.
+    bits = [
+        w.starts << 7 | w.owns << 6 | w.joined << 5 | w.first << 4 | w.capital << 3 | w.quoted << 2
+        | bool(w.typed) << 1 | w.shouted
+        for w in words
+    ]  # fmt: skip
+    found[:, -_SPELT:] = np.unpackbits(np.array(bits, np.uint8)[:, None], axis=1)
     return found
 
 
@@ -99,58 +104,58 @@ class Tagger:
 
     def __init__(self, table: Mapping[str, Any]) -> None:
         self._pieces = {piece: i for i, piece in enumerate(table["pieces"].split(" "))}
-        width = int(table["width"])
-        vectors = np.frombuffer(base64.b64decode(table["vectors"]), np.int8).reshape(len(self._pieces), width)
-        self._vectors = vectors.astype(np.float32) * np.float32(table["scale"])
         layers = {
             name: np.frombuffer(base64.b64decode(layer["data"]), np.float16).reshape(layer["shape"]).astype(np.float32)
             for name, layer in table["layers"].items()
         }
-        self._of_word, self._of_features = layers["word"], layers["features"]  # [2 * width, H], [FEATURES, H]
+        vectors = np.frombuffer(base64.b64decode(table["vectors"]), np.int8)
+        self._vectors = vectors.reshape(len(self._pieces), -1) * layers["scale"]  # [pieces, H]
+        self._of_features, self._bias = layers["features"], layers["bias"]  # [FEATURES, H], [H]
+        # Of the B branches: [B, taps * H, H] and [B, 1, H]
         self._convolutions = [(layers[f"conv{i}"], layers[f"conv{i}.bias"]) for i in range(len(DILATIONS))]
-        self._bias, self._named = layers["bias"], layers["named"]
-        self._hidden, self._hidden_bias = layers["hidden"], layers["hidden.bias"]
-        self._out, self._out_bias = layers["out"], layers["out.bias"]
-        if self._of_features.shape[0] != FEATURES or self._of_word.shape[0] != 2 * width:
+        self._named, self._named_bias = layers["named"], layers["named.bias"]  # [B, H, 1], [B, 1, 1]
+        self._hidden, self._hidden_bias = layers["hidden"], layers["hidden.bias"]  # [B, 3 * H, H], [B, 1, H]
+        self._out, self._out_bias = layers["out"], layers["out.bias"]  # [B, H, 3], [B, 1, 3]
+        if self._of_features.shape[0] != FEATURES:
             raise ValueError(f"the network reads {self._of_features.shape[0]} features a word, not {FEATURES}")
-        self._word = lru_cache(maxsize=32768)(self._first_of)
-        self._judged(
-            self._first_of("")[None], np.zeros((1, FEATURES), np.float32)
-        )  # refuses layers that do not fit together
+        self._word = lru_cache(maxsize=32768)(self._of_word)
+        # Refuses layers that do not fit together.
+        self._judged(self._of_word("")[None], np.zeros((1, FEATURES), np.float32))
 
     def judge(self, text: Parsed) -> Judgement:
         """What the network says of a prompt of at least one word."""
-        return self._judged(
-            np.concatenate([self._word(word.text) for word in text.words]).reshape(len(text.words), -1), features(text)
-        )
+        words = np.concatenate([self._word(word.text) for word in text.words]).reshape(len(text.words), -1)
+        return self._judged(words, features(text))
 
     def _judged(self, words: np.ndarray, said: np.ndarray) -> Judgement:
-        """``words`` [words, H] from :meth:`_first_of`, ``said`` [words, FEATURES]."""
-        hidden = np.maximum(words + said @ self._of_features + self._bias, 0)
+        """``words`` [words, H] from :meth:`_of_word`, ``said`` [words, FEATURES]."""
+        first = np.maximum(words + said @ self._of_features + self._bias, 0)
+        hidden = np.broadcast_to(first, (len(self._named), *first.shape))  # [B, words, H]
         for (weight, bias), dilation in zip(self._convolutions, DILATIONS, strict=True):
-            hidden = hidden + np.maximum(_convolved(hidden, weight, dilation) + bias, 0)
-        named = hidden @ self._named[:-1] + self._named[-1]
-        pooled = np.concatenate([hidden.max(0), hidden.mean(0)])
+            hidden = hidden + np.maximum(_around(hidden, weight.shape[1], dilation) @ weight + bias, 0)
+        named = hidden @ self._named + self._named_bias  # [B, words, 1]
+        share = np.exp(named - named.max(1, keepdims=True))
+        who = (hidden * share).sum(1) / share.sum(1)  # what the network takes for the person's name
+        pooled = np.concatenate([hidden.max(1), hidden.mean(1), who], axis=1)[:, None]
         out = np.maximum(pooled @ self._hidden + self._hidden_bias, 0) @ self._out + self._out_bias
         # Rounded, for the last digits depend on the machine.
-        gender, race, shown = (round(float(value), 3) for value in out)
-        return Judgement({"gender": gender, "race": race}, shown, named)
+        gender, race, shown = (round(float(value), 3) for value in out.mean((0, 1)))
+        return Judgement({"gender": gender, "race": race}, shown, named.mean((0, 2)))
 
-    def _first_of(self, word: str) -> np.ndarray:
-        """What the first layer makes of a word's pieces, which is the same wherever it stands: their mean, and the
-        last."""
-        places = list(pieces_of(word[:LONGEST], self._pieces))
-        if not places:
-            return np.zeros(self._of_word.shape[1], np.float32)
-        found = self._vectors[places]
-        return np.concatenate([found.mean(0), found[-1]]) @ self._of_word
+    def _of_word(self, word: str) -> np.ndarray:
+        """What the first layer makes of a word's pieces, the mean of them, which is the same wherever it stands."""
+        places = pieces_of(word[:LONGEST], self._pieces)
+        if len(places) == 1:
+            return self._vectors[places[0]]
+        return self._vectors[list(places)].mean(0) if places else np.zeros(self._vectors.shape[1], np.float32)
 
 
-def _convolved(hidden: np.ndarray, weight: np.ndarray, dilation: int) -> np.ndarray:
-    """[words, H] -> [words, H]: ``weight`` [taps, H, H] over the words around each, nothing beyond the ends."""
-    taps, n = len(weight), len(hidden)
+def _around(hidden: np.ndarray, width: int, dilation: int) -> np.ndarray:
+    """[B, words, H] -> [B, words, width]: every word with as many of those around it as ``width`` holds, nothing beyond
+    the ends."""
+    branches, n, size = hidden.shape
+    taps = width // size
     reach = dilation * (taps // 2)
-    padded = np.zeros((n + 2 * reach, hidden.shape[1]), np.float32)
-    padded[reach : reach + n] = hidden
-    around = np.concatenate([padded[i * dilation : i * dilation + n] for i in range(taps)], axis=1)
-    return around @ weight.reshape(-1, weight.shape[-1])
+    padded = np.zeros((branches, n + 2 * reach, size), np.float32)
+    padded[:, reach : reach + n] = hidden
+    return np.concatenate([padded[:, i * dilation : i * dilation + n] for i in range(taps)], axis=2)
