@@ -20,7 +20,7 @@ __all__ = ["Decision", "is_open", "is_shown", "named_by", "reason_of", "said_out
 # From which logit somebody is taken to be shown: of the network and the rules together where the rules see somebody, of
 # the network alone where they do not. And from which logit of the network an attribute is taken to be open: where the
 # rules find no word that settles it, and where they do (docs/detector.md).
-SEEN, UNSEEN = 2.8, 2.5
+SEEN, UNSEEN = 2.0, 2.5
 OPEN, SETTLED = -1.5, 3.0
 SUREST = 0.95  # of the rules, beside the network: no word is so sure that what stands around it would not count
 
