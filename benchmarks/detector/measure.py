@@ -2,8 +2,8 @@
 
 python benchmarks/detector/measure.py                     # the half that was built on
 python benchmarks/detector/measure.py --set validation    # written later, and built on afterwards
-python benchmarks/detector/measure.py --set second        # third to seventh: measured unseen, then built on
-python benchmarks/detector/measure.py --set untouched     # the eighth: nothing was built or trained on it
+python benchmarks/detector/measure.py --set second        # third to eighth: measured unseen, then built on
+python benchmarks/detector/measure.py --set untouched     # half of the eighth: nothing was built or trained on it
 python benchmarks/detector/measure.py --errors            # and every prompt that it gets wrong
 """
 
@@ -25,7 +25,7 @@ GROUPS = {  # what must hardly ever be mapped
     "attribute settled": ("body", "both", "culture", "gender", "gendered job", "name", "place", "race"),
     "nobody at work": ("creature", "language", "nobody", "thing"),
 }
-SETS = ("build", "second", "third", "fourth", "validation", "fifth", "sixth", "seventh", "untouched")
+SETS = ("build", "second", "third", "fourth", "validation", "fifth", "sixth", "seventh", "eighth", "untouched")
 
 
 def rows_of(name: str) -> list[dict[str, str]]:

@@ -56,8 +56,8 @@ def shows_nobody(text: Parsed, start: int, end_of_name: int) -> bool:
             text.texts(end + 1, end + 2), "in_sight"
         )
         after = text.next(end)
-        if {"except", "but", "save", "besides"} & set(text.texts(end, end + 3)):
-            continue  # "nobody around except the guard"
+        if {"except", "but", "save", "besides"} & {text.words[place].text for place in text.phrase_from(end, 8)}:
+            continue  # "nobody in the building except the guard"
         everywhere = text.before(i) == "absolutely" or "anywhere" in text.texts(end, end + 1)
         everywhere = everywhere or text.texts(end, end + 2) == ["at", "all"]
         if i < start and len(text.words) > 60 and not everywhere:

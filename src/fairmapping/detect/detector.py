@@ -252,7 +252,7 @@ class Detector:
         """Keyword, words and certainty of somebody whom only the network saw; of no keyword where nobody is named, or
         the map serves nobody like that."""
         place = named_by(judgement, text)
-        if place is None:
+        if place is None or text.at(place[0], "generic"):  # the rules know every word for a generic person
             return "", "", 0.0
         phrase = " ".join(text.texts(*place))
         if self._broad:

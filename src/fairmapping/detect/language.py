@@ -22,7 +22,11 @@ def why_foreign(text: Parsed) -> str:
     unknown = [
         w.text
         for i, w in words
-        if i not in known and len(w.text) > 2 and w.text not in foreign and not text.lexicon.is_word(w.text)
+        if i not in known
+        and len(w.text) > 2
+        and w.text not in foreign
+        and not text.lexicon.is_word(w.text)
+        and not (len(w.text) > 7 and text.lexicon.parts(w.text))  # "whitebackground"
     ]
     english = sum(text.in_class(w.typed or w.text, "english_only") for _, w in words)
     typed = sum(bool(word.typed) for word in text.words)

@@ -80,6 +80,8 @@ def _is_of_nobody(match: Match, text: Parsed) -> bool:
     before = text.before(match.start)
     if match.phrase == "man" and after == "the" and (before in ("who", "to", "they") or before.endswith("s")):
         return True  # "volunteers who man the pumps"
+    if match.phrase == "man" and after in ("eating", "made", "hours") and text.words[match.end].joined:
+        return True  # "a man-eating plant"
     if match.phrase in ("male", "female") and _is_of_a_thing(match, text):
         return True
     if match.has("settles") and _is_at_home(match, text):

@@ -58,7 +58,10 @@ def _certainty(match: Match, text: Parsed) -> float:
     if match.phrase == "human" and after is not None and text.at(match.end, "people", "titles", "heads"):
         return 0.0  # "human customers"
     if match.has("generic"):
-        return 0.9 * respelt
+        joined = after is not None and (
+            after.joined or any(word.joined for word in text.words[match.start : match.end])
+        )
+        return 0.0 if joined else 0.9 * respelt  # "person-hours", "a one-person tent"
     if match.has("faint"):
         alone = not match.start and after is None and len(text.words) > 1  # "quant, six monitors"
         return 0.75 if alone or _in_capitals(match, text) or (after is not None and after.text.endswith("ing")) else 0.0
