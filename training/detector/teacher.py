@@ -1,7 +1,7 @@
 """A large network that teaches the small one: all-MiniLM-L6-v2, made to answer the same three questions.
 
-It knows far more of words in their context than the small one can learn from some 30,000 prompts, and is a hundred
-times too slow to stand beside the rules. So it says of many more prompts, varied and jumbled ones, what it would answer
+It knows far more of words in their context than the small one can learn from some 30,000 prompts, and is far
+too slow to stand beside the rules. So it says of many more prompts, varied and jumbled ones, what it would answer
 (knowledge distillation: Tang et al., arXiv 1903.12136), and train.py teaches the small one to answer alike.
 """
 
